@@ -15,7 +15,7 @@ from PIL import Image
 from test_cli import Done, run
 
 from isthmus import Autoencoder, data, load
-from isthmus.architectures import MLP, TCN, Conditional, Conv
+from isthmus.architectures import MLP, TCN, Attention, Conditional, Conv, Recurrent
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError, MemoryLimitError, NotPossibleError, RecordError
@@ -70,6 +70,8 @@ def test_the_receptive_field_is_what_a_pixel_depends_on(down: Any, up: Any, kern
         (Conv(), (8, 8)),
         (Conv(code="map"), (64,)),
         (TCN(), (16, 3)),
+        (Recurrent(), (16, 3)),
+        (Attention(), (16, 3)),
         (Conv(code="map", axes=1), (8, 2)),
         (Conv((8,), code="map"), (10, 12)),
         (Conv((8,), code="map"), (12, 10, 3)),

@@ -17,7 +17,7 @@ from suitable import EVERY_LIKELIHOOD, values_for
 from torch import Generator, nn
 
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, architectures, bottlenecks
-from isthmus.architectures import MLP, TCN, Conv, Modules
+from isthmus.architectures import MLP, TCN, Attention, Conv, Modules, Recurrent
 from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Code
 from isthmus.errors import IsthmusWarning
@@ -40,6 +40,8 @@ VARIANTS = {
     ],
     "MLP": [MLP((30, 9), activation="tanh"), MLP((), tied=True)],
     "TCN": [TCN((8, 8)), TCN((6,), code="sequence", activation="silu")],
+    "Recurrent": [Recurrent((9, 8)), Recurrent((7,), "lstm", code="sequence")],
+    "Attention": [Attention(12, 3, 1, 11), Attention(8, 2, 1, 16, code="sequence", activation="silu")],
 }
 
 

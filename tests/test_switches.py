@@ -23,7 +23,7 @@ from isthmus import (
     evaluate,
     load,
 )
-from isthmus.architectures import MLP, TCN, Conv
+from isthmus.architectures import MLP, TCN, Attention, Conv, Recurrent
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import GaussianNoise
 from isthmus.nn.device import grad_mode, with_grad_mode
@@ -133,7 +133,7 @@ CHOICES = [
 def test_no_component_depends_on_the_default_dtype(slot: str, choice: Any) -> None:
     """Everybody's default type of numbers changes neither what is drawn nor in which type it is computed."""
     choices = {"bottleneck": Identity(4), "architecture": MLP((5,)), "epochs": 1, "random_state": 0} | {slot: choice}
-    series = isinstance(choice, TCN)  # which takes (n, time, channels)
+    series = isinstance(choice, TCN | Recurrent | Attention)  # which take (n, time, channels)
     ae, maps = Autoencoder(**choices, **({"kind": "series"} if series else {})), MAPS[..., 0] if series else MAPS
     with doubles():
         found = numbers("", deepcopy(ae).fit(maps), maps)

@@ -2,14 +2,17 @@
 
 Read in this order:
 
-    base      the contract; initialization with an own generator
-    mlp       dense layers: MLP
-    conv      convolutions over lines, pictures and volumes of any size: Conv
-    tcn       causal, dilated convolutions over time: TCN
-    modules   the user's own two modules: Modules
+    base       the contract; initialization with an own generator
+    mlp        dense layers: MLP
+    conv       convolutions over lines, pictures and volumes of any size: Conv
+    tcn        causal, dilated convolutions over time: TCN
+    recurrent  gated units over time: Recurrent
+    attention  a small transformer over time: Attention
+    modules    the user's own two modules: Modules
     conditional  another architecture that also receives labels or covariates: Conditional
 """
 
+from isthmus.architectures.attention import Attention
 from isthmus.architectures.base import Architecture as Architecture  # the contract, which no file names
 from isthmus.architectures.base import Pair as Pair
 from isthmus.architectures.base import ReceptiveField as ReceptiveField
@@ -18,6 +21,7 @@ from isthmus.architectures.conditional import Conditional
 from isthmus.architectures.conv import Conv
 from isthmus.architectures.mlp import MLP
 from isthmus.architectures.modules import Modules
+from isthmus.architectures.recurrent import Recurrent
 from isthmus.architectures.tcn import TCN
 
-__all__ = ["MLP", "TCN", "Conditional", "Conv", "Modules"]
+__all__ = ["MLP", "TCN", "Attention", "Conditional", "Conv", "Modules", "Recurrent"]

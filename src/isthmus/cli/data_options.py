@@ -130,6 +130,15 @@ READ = {
         float | None,
         _option("The longest interval that is no gap in a series, in seconds; default: 1.5 times the median."),
     ],
+    "pad": Annotated[
+        bool | None,
+        typer.Option(
+            "--pad",
+            help="Pad stretches of a series that are shorter than a window with missing values, so that their rows are in a window too; "
+            "for models with missing=allow.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
     "resize": Annotated[
         str | None, _option("Resize every image to this height and width. The aspect ratio can change.", "HxW")
     ],

@@ -154,6 +154,9 @@ def _print_series(found: SeriesDetection, detector: OutlierDetector) -> None:
         print_line(f"threshold: {detector.guarantee()}")
     else:
         print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
+    without = found.to_dict()["steps_without_score"]
+    if without:
+        print_line(f"no score: {counted(without, 'time step')} of {len(found.scores):,}, in no window")
     if found.alarms:
         print_table(*found.table())
 

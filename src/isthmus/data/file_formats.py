@@ -20,7 +20,7 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
 _TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
 _OPTIONS = {  # the valid options of each reader
     "images": {"resize", "patches", "split", "pages", "skip_broken"},
-    "npy": {"window", "step"},
+    "npy": {"window", "step", "pad"},
     "npz": {"labels", "weights", "by"},
     "idx": set[str](),
     "mtx": set[str](),
@@ -33,7 +33,7 @@ _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "hea
     "labels": "a table, .npz or .h5ad file",
     **dict.fromkeys(("weights", "by"), "a table or .npz file"),
     **dict.fromkeys(("time", "gap"), "a table"),
-    **dict.fromkeys(("window", "step"), "a table or .npy file"),
+    **dict.fromkeys(("window", "step", "pad"), "a table or .npy file"),
     **dict.fromkeys(("resize", "patches", "split", "pages", "skip_broken"), "an image or a folder of images"),
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",

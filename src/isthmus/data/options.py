@@ -115,6 +115,7 @@ class ReadOptions(Record):
         step: the rows from one window to the next; by default an eighth of a window.
         time: the column of a series with the time of each row, dates or numbers.
         gap: the longest interval between neighboring rows that is no gap, in seconds or in the unit of the time.
+        pad: whether stretches of a series that are shorter than a window are padded with missing values.
     """
 
     labels: Word = None
@@ -141,6 +142,7 @@ class ReadOptions(Record):
     step: Count | None = None
     time: Word = None
     gap: Annotated[float, Field(gt=0)] | None = None
+    pad: bool = False
 
     def given(self) -> dict[str, Any]:
         """The options that differ from their defaults, by name.

@@ -20,6 +20,7 @@ from isthmus.nn.layers import (
     FeaturesLast,
     FewChannelConv2d,
     FromChannelsFirst,
+    SizedLayer,
     ToChannelsFirst,
     UpsampleConv2d,
 )
@@ -131,6 +132,10 @@ def _add_layers(module: nn.Module, shape: Shape, layers: list[Layer]) -> Shape:
     if isinstance(module, CausalBlock):
         _add_layers(module.skip, shape, layers)
         return _add_layers(module.layers, shape, layers)
+    if isinstance(module, SizedLayer):
+        size = module.size_for(shape)
+        layers.append(Layer(0, math.prod(shape), size.values, size.multiplications))
+        return size.shape
     try:
         after = shape_after(module, shape)
         if not isinstance(module, _VIEWS):

@@ -35,10 +35,12 @@ Read in this order:
     streamed_steps        what became final in a stream
     series_stream         SeriesStream: the same for rows that arrive in parts
     interval_metrics      metrics of scores of time steps, given labels
+    affiliation           how near alarms are to anomalous intervals
     series_metrics        SeriesMetrics: all of them for a detection
 """
 
 from isthmus.evaluation.advice import Advice
+from isthmus.evaluation.affiliation import affiliation_precision_recall
 from isthmus.evaluation.by_column import column_figures
 from isthmus.evaluation.column_result import ColumnFigure, ColumnFigures, MethodErrors
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
@@ -88,6 +90,7 @@ __all__ = [
     "SeriesMetrics",
     "SeriesStream",
     "StreamedSteps",
+    "affiliation_precision_recall",
     "check_examples",
     "column_figures",
     "data_range_of",

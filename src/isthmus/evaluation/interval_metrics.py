@@ -15,7 +15,15 @@ from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.series_alarms import runs
 from isthmus.text import quoted
 
-__all__ = ["RangeScores", "VolumeUnderSurface", "check_both", "range_precision_recall", "volume_under_surface"]
+__all__ = [
+    "RangeScores",
+    "VolumeUnderSurface",
+    "check_both",
+    "checked_predictions",
+    "range_precision_recall",
+    "scores_of",
+    "volume_under_surface",
+]
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -160,16 +168,16 @@ def range_precision_recall(
             f"expected one of {', '.join(_WEIGHTS)}; "
             "reciprocal or one; and a number from 0 to 1"
         )
-    truth, found = _checked(y_true, y_pred, begins)
-    if not np.isin(found, (0, 1)).all():
-        raise DataError(
-            "predictions must be 1 for anomalous time steps and 0 for others: of a detector, predict(...) < 0"
-        )
-    predicted = found > 0
+    truth, predicted = checked_predictions(y_true, y_pred, begins)
     real, guessed = runs(truth, begins), runs(predicted, begins)
     recalls = [_overlap(each, predicted, bias, cardinality) for each in real]
     recall = float(np.mean([existence * (part > 0) + (1 - existence) * part for part in recalls]))
     precision = float(np.mean([_overlap(each, truth, bias, cardinality) for each in guessed])) if guessed else 0.0
+    return scores_of(precision, recall)
+
+
+def scores_of(precision: float, recall: float) -> RangeScores:
+    """Precision and recall with their harmonic mean; 0 if both are 0."""
     both = precision + recall
     return RangeScores(precision, recall, 2 * precision * recall / both if both else 0.0)
 
@@ -190,6 +198,16 @@ def _overlap(interval: tuple[int, int], others: Bools, bias: str, cardinality: s
     count = len(runs(covered))
     share = float((weights * covered).sum() / weights.sum())
     return share / count if count and cardinality == "reciprocal" else share
+
+
+def checked_predictions(y_true: Any, y_pred: Any, begins: Any) -> tuple[Bools, Bools]:
+    """Labels and predictions of the same length; `DataError` if a prediction is neither 0 nor 1."""
+    truth, found = _checked(y_true, y_pred, begins)
+    if not np.isin(found, (0, 1)).all():
+        raise DataError(
+            "predictions must be 1 for anomalous time steps and 0 for others: of a detector, predict(...) < 0"
+        )
+    return truth, found > 0
 
 
 def _checked(y_true: Any, y_score: Any, begins: Any) -> tuple[Bools, Doubles]:

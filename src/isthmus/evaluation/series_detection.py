@@ -136,14 +136,15 @@ def detect_series(detector: OutlierDetector, windows: Windows) -> SeriesDetectio
         )
     check_is_fitted(detector)
     of_windows = detector.score_samples(windows)
-    scores = windows.cut.row_means(of_windows)
+    scores = windows.row_means(of_windows)
     labels, alarms, rows = np.zeros(len(scores), np.int64), list[Alarm](), windows.rows
     numbers = np.arange(len(scores)) if rows.order is None else rows.order
     found = runs(scores < detector.offset_, windows.stretch_begins)  # False without a score
     for begin, end in divided(found, longest_alarm(windows.length, len(windows.channels))):
         machine = rows.labels[rows.machines[begin]] if rows.labels else None
         own = Rows(numbers[begin:end], None if rows.time is None else rows.time[begin:end], machine)
-        alarms.append(alarm_of(detector, windows.cut, of_windows, scores[begin:end], begin, own, windows.channels))
+        place = begin if windows.places is None else int(windows.places[begin])
+        alarms.append(alarm_of(detector, windows.cut, of_windows, scores[begin:end], place, own, windows.channels))
         labels[begin:end] = len(alarms)
     known = windows.in_order(scores), tuple(alarms), windows.in_order(labels)
     return SeriesDetection(windows, *known, detector.offset_, detector.guarantee())

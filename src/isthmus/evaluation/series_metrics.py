@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.locations import Positions
 from isthmus.errors import DataError
+from isthmus.evaluation.affiliation import affiliation_precision_recall
 from isthmus.evaluation.interval_metrics import range_precision_recall, volume_under_surface
 from isthmus.evaluation.series_alarms import runs
 from isthmus.evaluation.series_detection import SeriesDetection
@@ -32,6 +33,7 @@ class SeriesMetrics(Result):
         buffer: the length of a window.
         auroc, average_precision: of single time steps.
         range_precision, range_recall, range_f1: of the alarms, `range_precision_recall`; None without a threshold.
+        affiliation_precision, affiliation_recall, affiliation_f1: of the alarms, `affiliation_precision_recall`; None without a threshold.
     """
 
     steps: int
@@ -46,6 +48,9 @@ class SeriesMetrics(Result):
     range_precision: float | None
     range_recall: float | None
     range_f1: float | None
+    affiliation_precision: float | None
+    affiliation_recall: float | None
+    affiliation_f1: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -64,6 +69,9 @@ class SeriesMetrics(Result):
             "range-based precision of alarms": self.range_precision,
             "range-based recall of alarms": self.range_recall,
             "range-based F1 of alarms": self.range_f1,
+            "affiliation precision of alarms": self.affiliation_precision,
+            "affiliation recall of alarms": self.affiliation_recall,
+            "affiliation F1 of alarms": self.affiliation_f1,
         }
         return header, [[name, f"{value:.3f}"] for name, value in named.items() if value is not None]
 
@@ -116,7 +124,12 @@ def series_metrics(found: SeriesDetection, y_true: Any) -> SeriesMetrics:
     begins = np.flatnonzero(first[kept])
     y_true, scores, alarms = truth[kept], -scores[kept], alarms[kept]
     volume = volume_under_surface(y_true, scores, windows.length, begins)
-    ranges = range_precision_recall(y_true, alarms, begins=begins) if found.decided else (None, None, None)
+    ranges: tuple[float | None, ...] = (None,) * 6
+    if found.decided:
+        ranges = (
+            *range_precision_recall(y_true, alarms, begins=begins),
+            *affiliation_precision_recall(y_true, alarms, begins),
+        )
     points = float(roc_auc_score(y_true, scores)), float(average_precision_score(y_true, scores))
     counts = int(kept.sum()), int(y_true.sum()), len(runs(y_true > 0, begins)), int((~kept).sum())
     return SeriesMetrics(*counts, volume.pr, volume.roc, windows.length, *points, *ranges)

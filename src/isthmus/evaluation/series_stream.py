@@ -45,6 +45,7 @@ class SeriesStream:
         time, by: the columns of frames with the time and the machine of each row, if there are such columns.
         gap: the longest interval between neighboring rows that is no gap: seconds, a timedelta, or a number in the unit of the time. Rows
             with times require it, since the median interval of rows to come is unknown.
+        pad: pad stretches that are shorter than a window with missing values, as `isthmus.data.Windows` does.
 
     Attributes:
         channels: the names of the channels, once rows have arrived.
@@ -71,6 +72,7 @@ class SeriesStream:
         time: str | None = None,
         by: str | None = None,
         gap: Gap = None,
+        pad: bool = False,
     ) -> None:
         if not isinstance(detector, OutlierDetector):
             raise RecordError(
@@ -83,7 +85,11 @@ class SeriesStream:
         self._detector, self._length = detector, shape[0]
         self._step = max(1, self._length // 8) if step is None else _checked_step(step)
         self._time, self._by = time, by
-        self._gap = None if gap is None else checked_gap(gap, True)
+        self._gap, self._pad = None if gap is None else checked_gap(gap, True), pad
+        if pad and detector.autoencoder_.missing != "allow":
+            raise RecordError(
+                "pad=True (--pad) pads with missing values, and the detector takes none: train with missing='allow', or leave it out"
+            )
         self._form: Form | None = None  # of the rows so far
         self._none: tuple[Array | None, Array | None] = None, None  # the times and machines of no rows
         self._count, self._finished = 0, False
@@ -152,6 +158,7 @@ class SeriesStream:
 
     def _settled(self, tracks: list[tuple[Any, Track]], notes: Sequence[str]) -> StreamedSteps:
         """What is final in stretches, which are the open ones from now on. Those of a machine follow each other."""
+        tracks = [(label, replace(track, pad=self._pad)) for label, track in tracks]
         due = [track.due(self._length, self._step) for _, track in tracks]
         scores = np.split(self._scores([track for _, track in tracks], due), np.cumsum([len(each) for each in due]))
         parts, states = list[tuple[Any, Settled]](), dict[Any, Track]()
@@ -168,12 +175,13 @@ class SeriesStream:
         wanted = [(track, begins) for track, begins in zip(tracks, due, strict=True) if len(begins)]
         if not wanted:
             return np.empty(0)
-        before = np.cumsum([0, *(len(track.rows.numbers) for track, _ in wanted)])
+        values = [track.values(self._length) for track, _ in wanted]
+        before = np.cumsum([0, *map(len, values)])
         begins = np.concatenate([own - track.first + n for (track, own), n in zip(wanted, before, strict=False)])
-        rows = np.concatenate([track.rows.values for track, _ in wanted])
-        numbers = np.concatenate([track.rows.numbers for track, _ in wanted])
-        windows = cast(Array, WindowArray(rows, begins, self._length, np.zeros_like(begins)))
-        where = WindowPositions(self.channels, begins=begins, order=numbers)
+        windows = cast(Array, WindowArray(np.concatenate(values), begins, self._length, np.zeros_like(begins)))
+        numbers = [track.rows.numbers for track, _ in wanted]
+        order = [np.pad(own, (0, len(each) - len(own)), "edge") for own, each in zip(numbers, values, strict=True)]
+        where = WindowPositions(self.channels, begins=begins, order=np.concatenate(order))
         return self._detector.score_samples(Examples(windows, None, "series", where))
 
     def _result(self, parts: list[tuple[Any, Settled]], notes: tuple[str, ...]) -> StreamedSteps:
@@ -218,7 +226,7 @@ class SeriesStream:
         """Warns of stretches that ended and are too short for a window."""
         for label, part in parts:
             count = part.track.end
-            if part.track.ended and 0 < count < self._length:
+            if part.track.ended and 0 < count < self._length and not self._pad:
                 of = "" if label is None else f" of {printable(label)}"
                 first, last = part.rows.numbers[[0, -1]].tolist()
                 note = f"{count:,} rows are in no window, in a stretch of fewer than {self._length} rows: rows {first:,} to {last:,}{of}"

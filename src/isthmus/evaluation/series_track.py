@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.series.padding import padded
 from isthmus.data.series.window_array import WindowArray
 from isthmus.evaluation.series_alarms import divided, longest_alarm, runs
 
@@ -79,6 +80,7 @@ class Track:
         final: the rows before it have their final score.
         kept: the scores of the last of these, if they belong to an open alarm.
         alarms: how many alarms of the machine have begun.
+        pad: whether a stretch that ends shorter than a window is padded with missing values.
     """
 
     rows: Arrived
@@ -90,6 +92,7 @@ class Track:
     final: int = 0
     kept: Doubles = field(default_factory=lambda: np.empty(0))
     alarms: int = 0
+    pad: bool = False
 
     @property
     def end(self) -> int:
@@ -106,16 +109,25 @@ class Track:
 
     def due(self, length: int, step: int) -> Whole:
         """The first rows of the windows that are complete and have no score. The last one of a stretch ends with its last row."""
+        if self._is_padded(length):
+            return np.zeros(1, np.int64)
         first = max(0, -((length - self.seen - 1) // step) * step)
         regular = np.arange(first, self.end - length + 1, step, dtype=np.int64)
         last = self.end - length
         return np.append(regular, last) if self.ended and last >= 0 and last % step else regular
 
+    def values(self, length: int) -> Array:
+        """The values of the rows, with the padding of a stretch that is shorter than a window."""
+        return padded(self.rows.values, length) if self._is_padded(length) else self.rows.values
+
+    def _is_padded(self, length: int) -> bool:
+        return self.pad and self.ended and 0 < self.end < length
+
     def settled(self, scores: Doubles, length: int, step: int, threshold: float) -> Settled:
         """What is final, given the scores of the windows that were due."""
         begins = np.concatenate([self.begins, self.due(length, step)])
         of_windows = np.concatenate([self.scores, scores])
-        windows = WindowArray(self.rows.values, begins - self.first, length, np.zeros_like(begins))
+        windows = WindowArray(self.values(length), begins - self.first, length, np.zeros_like(begins))
         # if the stretch ends now, one more window ends with its last row, unless a regular one does
         last = self.end - length
         final = self.end if self.ended else max(self.final, last + (last >= 0 and last % step == 0))

@@ -52,7 +52,8 @@ class FollowedSeries:
         notes = tuple[str, ...]()
         if self._stream is None:
             gap, notes = self._gap(part)
-            self._stream, notes = SeriesStream(self._detector, self._options.step, gap=gap), (*part.notes, *notes)
+            self._stream = SeriesStream(self._detector, self._options.step, gap=gap, pad=self._options.pad)
+            notes = (*part.notes, *notes)
         found = self._stream.update(part.values, time=part.time, by=part.by)
         if self._tables is None:
             known = {"machine": part.by, "time": part.time}

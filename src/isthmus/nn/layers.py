@@ -1,9 +1,9 @@
-"""Layers that PyTorch does not have: changes of axis order, and two convolutions that are faster than PyTorch's."""
+"""Layers that PyTorch does not have: changes of axis order, sized layers, and two convolutions that are faster than PyTorch's."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,29 @@ __all__ = [
     "FeaturesLast",
     "FewChannelConv2d",
     "FromChannelsFirst",
+    "LayerSize",
+    "SizedLayer",
     "ToChannelsFirst",
     "UpsampleConv2d",
 ]
+
+
+class LayerSize(NamedTuple):
+    """What a layer makes of one example: the shape of its output, the number of values that it keeps for the backward pass, its output
+    among them, and its multiplications.
+    """
+
+    shape: tuple[int, ...]
+    values: int
+    multiplications: int
+
+
+class SizedLayer(nn.Module):
+    """A layer that states its size, for the estimate of memory and work. Others are known by their class."""
+
+    def size_for(self, shape: tuple[int, ...]) -> LayerSize:
+        """The size for one example of a shape."""
+        raise NotImplementedError
 
 
 class ToChannelsFirst(nn.Module):

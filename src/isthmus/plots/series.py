@@ -55,7 +55,7 @@ def series_alarms(result: SeriesDetection, *, machine: object = None, channels: 
         top.legend(frameon=False, fontsize=9, loc="upper left")
     top.set_ylabel("anomaly score")
     top.set_title(f"{count}{of}", fontsize=10, loc="left")
-    values = windows.in_order(windows.cut.rows)
+    values = windows.in_order(windows.rows.values)
     for axes, name in zip(others, names, strict=True):
         _curve(axes, times, values[rows, windows.channels.index(name)], "0.3")
         axes.set_ylabel(printable(name, 20))

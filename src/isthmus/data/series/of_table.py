@@ -29,13 +29,13 @@ __all__ = [
     "windows_of_rows",
 ]
 
-SERIES = {"window", "step", "time", "by", "gap"}  # the options of `ReadOptions` for windows
+SERIES = {"window", "step", "time", "by", "gap", "pad"}  # the options of `ReadOptions` for windows
 _TEST = 0.1  # of the windows of each machine
 
 
 def check_no_series(options: ReadOptions) -> None:
     """`RecordError` if an option is for windows and there are none."""
-    given = next((name for name in sorted(SERIES - {"window", "by"}) if getattr(options, name) is not None), None)
+    given = next((name for name in sorted(SERIES - {"window", "by"}) if name in options.given()), None)
     if given is not None:
         raise RecordError(
             f"{given}={getattr(options, given)!r} ({flag_of(given)}) is for the windows of a series: give window= (--window) too"
@@ -87,7 +87,7 @@ def read_series_rows(
                 f"{given} is for rows of a table, and window= (--window) makes windows: leave one of them out"
             )
     names = [name for name in dict.fromkeys((options.time, options.by)) if name is not None]
-    rows = {"window": None, "step": None, "gap": None}
+    rows = {"window": None, "step": None, "gap": None, "pad": False}
     inner = None if reused is None else reused._replace(options=reused.options.replace(**rows))
     table, texts = read(options.replace(**rows), inner, names)
     lacking = next((name for name in names if not texts.found(name)), None)
@@ -128,6 +128,7 @@ def windows_of_rows(rows: SeriesTable, options: ReadOptions) -> Windows:
             time=rows.time,
             by=rows.by,
             gap=options.gap,
+            pad=options.pad,
         )
     return windows.named(table.columns, table.source, table.lines, table.notes)
 

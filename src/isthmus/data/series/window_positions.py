@@ -21,7 +21,8 @@ class WindowPositions(Positions):
 
     Attributes:
         begins: (n,) the first row of each window.
-        order: (rows,) the number of each row in the given data; None if that is its own number.
+        order: (rows,) the number of each row in the given data, for padding -1 minus that of the last row before it; None if that is its
+            own number.
     """
 
     begins: Array | None = None
@@ -37,6 +38,10 @@ class WindowPositions(Positions):
             return super().__call__(index)
         row = int(self.begins[index[0]]) + int(index[1])
         row = row if self.order is None else int(self.order[row])
+        if row < 0:
+            last = f"row {~row}" if self.lines is None else f"line {self.lines[~row]}"
+            of = f" of {self.file}" if self.file else ""
+            return f"the padding after {last}{of}, of a stretch that is shorter than a window"
         if self.lines is not None:
             return f"line {self.lines[row]} of {self.file}, {self.feature(index[1:])}"
         where = position((row, int(index[2])), self.columns)

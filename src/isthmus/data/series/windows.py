@@ -11,9 +11,11 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.series.padding import WindowRows, window_rows
 from isthmus.data.series.rows import SeriesRows, read_rows
-from isthmus.data.series.stretches import Gap, Stretches, stretches
+from isthmus.data.series.stretches import Gap, stretches
 from isthmus.data.series.window_array import WindowArray
+from isthmus.data.series.window_notes import padding_note, rows_in_no_window, summary
 from isthmus.data.series.window_positions import WindowPositions
 from isthmus.data.validation import Examples
 from isthmus.errors import DataError, IsthmusWarning, RecordError
@@ -26,7 +28,6 @@ Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
 
 _STEPS = 8  # windows that contain a row, if no step is given
-_LISTED = 5  # stretches in a note
 
 
 class Windows(Examples):
@@ -47,6 +48,8 @@ class Windows(Examples):
         channels: the columns of a frame that are channels; None: all but time and machine.
         gap: the longest interval between neighboring rows that is no gap: seconds, a timedelta, or a number in the unit of the time;
             None: 1.5 times the median interval of the machine.
+        pad: pad stretches that are shorter than a window with missing values, in a copy of the rows, so that their rows are in a window
+            too. Estimators take such windows with ``missing="allow"``.
 
     Attributes:
         values: the windows (n, length, channels), cut when they are read; ``np.asarray(windows.values)`` is an array.
@@ -80,26 +83,31 @@ class Windows(Examples):
         by: Any = None,
         channels: Sequence[str] | None = None,
         gap: Gap = None,
+        pad: bool = False,
     ) -> None:
         self._set(
             length=_checked("length", length), step=_checked("step", max(1, length // _STEPS) if step is None else step)
         )
         rows = read_rows(data, time, by, channels)
         found = stretches(rows, gap)
-        begins, unused = _begins(found, self.length, self.step)
+        source = window_rows(rows, found, self.length, pad)
+        begins, unused = _begins(source, self.length, self.step)
         if not begins.size:
             longest = int((found.ends - found.begins).max(initial=0))
             raise DataError(
                 f"no window of {self.length:,} rows fits: the longest stretch without a gap has {longest:,} rows; "
-                "choose a smaller length= (--window)" + ("" if rows.time is None else " or a larger gap= (--gap)")
+                f"choose a smaller length= (--window){'' if rows.time is None else ' or a larger gap= (--gap)'}, or pad short stretches with "
+                "missing values (pad=True, --pad)"
             )
-        values = cast(Array, WindowArray(rows.values, begins, self.length, rows.machines[begins]))
+        values = cast(Array, WindowArray(source.values, begins, self.length, source.machines[begins]))
         unnamed = tuple(f"channel {number}" for number in range(rows.values.shape[1]))
-        where = WindowPositions(columns=rows.channels, begins=begins, order=rows.order)
+        where = WindowPositions(columns=rows.channels, begins=begins, order=source.order)
         super().__init__(values, rows.channels, "series", where)
-        left_out = _left_out(rows, found, unused, self)
-        notes = (_summary(rows, found, begins, self), *rows.notes, *found.notes, *left_out)
-        self._set(rows=rows, channels=rows.channels or unnamed, notes=notes, stretch_begins=found.begins)
+        left_out = rows_in_no_window(rows, found, unused, self.length, self.step)
+        counts = summary(rows, found, len(begins), self.length, self.step)
+        notes = (counts, *rows.notes, *found.notes, *left_out, *padding_note(rows, source))
+        self._set(rows=rows, channels=rows.channels or unnamed, notes=notes)
+        self._set(stretch_begins=found.begins, places=source.places)
         for note in (*rows.guesses, *found.guesses, *left_out):
             warnings.warn(note, IsthmusWarning, stacklevel=2)
 
@@ -109,6 +117,7 @@ class Windows(Examples):
     channels: tuple[str, ...]
     notes: tuple[str, ...]
     stretch_begins: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64] | None  # of the rows among those that windows are cut from; None without padding
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -201,7 +210,16 @@ class Windows(Examples):
             raise DataError(
                 f"values have shape {given.shape}, and there are {len(self):,} windows of {self.length} rows: pass (n,) or (n, length, ...)"
             )
-        return self.in_order(self.cut.row_means(given))
+        return self.in_order(self.row_means(given))
+
+    def row_means(self, values: Array) -> Doubles:
+        """`average` in the order of machines and time.
+
+        Args:
+            values: one for each window, or for each row of each window.
+        """
+        means = self.cut.row_means(values)
+        return means if self.places is None else means[self.places]
 
     def __repr__(self) -> str:
         return "\n".join(["Windows", *(f"  {printable(line[0], None)}" for line in self._table()[1])])
@@ -219,7 +237,7 @@ def _checked(name: str, value: Any) -> int:
     return int(value)
 
 
-def _begins(found: Stretches, length: int, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _begins(found: WindowRows, length: int, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The first row of each window, and the numbers of the stretches that are too short for one."""
     begins, unused = list[Array](), list[int]()
     for number, (begin, end) in enumerate(zip(found.begins.tolist(), found.ends.tolist(), strict=True)):
@@ -231,46 +249,3 @@ def _begins(found: Stretches, length: int, step: int) -> tuple[npt.NDArray[np.in
         if begins[-1][-1] < last:  # so that the latest rows have a score
             begins.append(np.array([last], np.int64))
     return np.concatenate(begins or [np.empty(0, np.int64)]), np.asarray(unused, np.int64)
-
-
-def _left_out(rows: SeriesRows, found: Stretches, unused: Array, windows: Windows) -> list[str]:
-    """Notes about rows that are in no window, with the first stretches."""
-    length, notes = windows.length, list[str]()
-    if windows.step > length:
-        notes = [
-            f"step={windows.step} (--step) is larger than the length of a window, {length}: the rows between two windows are in no window"
-        ]
-    if not unused.size:
-        return notes
-    begins, ends = found.begins[unused], found.ends[unused]
-    count = int((ends - begins).sum())
-
-    def named(begin: int, end: int) -> str:
-        ordered = range(begin, end) if rows.order is None else sorted(rows.order[begin:end].tolist())
-        many = f"rows {ordered[0]:,} to {ordered[-1]:,}" if end - begin > 1 else f"row {ordered[0]:,}"
-        return f"{many} of {printable(rows.labels[rows.machines[begin]])}" if rows.labels else many
-
-    listed = [named(*pair) for pair in zip(begins[:_LISTED].tolist(), ends[:_LISTED].tolist(), strict=True)]
-    more = f", and {len(unused) - len(listed):,} more stretches" if len(unused) > len(listed) else ""
-    many = "1 stretch" if len(unused) == 1 else f"{len(unused):,} stretches"
-    are = "1 row is" if count == 1 else f"{count:,} rows are"
-    return [
-        *notes,
-        f"{are} in no window, in {many} of fewer than {length} rows: {', '.join(listed)}{more}",
-    ]
-
-
-def _summary(rows: SeriesRows, found: Stretches, begins: Array, windows: Windows) -> str:
-    """The first note: windows, rows, machines and stretches."""
-
-    of = f" of {_counted(len(rows.labels), 'machine')}" if rows.labels else ""
-    every = "every row" if windows.step == 1 else f"every {windows.step} rows"
-    stretches = f"{len(found.begins):,} stretch{'' if len(found.begins) == 1 else 'es'}"
-    return (
-        f"{_counted(len(begins), 'window')} of {windows.length} rows, {every}, from {_counted(len(rows.values), 'row')}{of} in {stretches} "
-        "without a gap"
-    )
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"

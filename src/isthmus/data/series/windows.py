@@ -96,8 +96,8 @@ class Windows(Examples):
             longest = int((found.ends - found.begins).max(initial=0))
             raise DataError(
                 f"no window of {self.length:,} rows fits: the longest stretch without a gap has {longest:,} rows; "
-                f"choose a smaller length= (--window){'' if rows.time is None else ' or a larger gap= (--gap)'}, or pad short stretches with "
-                "missing values (pad=True, --pad)"
+                f"choose a smaller length= (--window){'' if rows.time is None else ' or a larger gap= (--gap)'}, or pad short stretches "
+                "with missing values (pad=True, --pad)"
             )
         values = cast(Array, WindowArray(source.values, begins, self.length, source.machines[begins]))
         unnamed = tuple(f"channel {number}" for number in range(rows.values.shape[1]))

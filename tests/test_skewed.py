@@ -116,10 +116,20 @@ def test_columns_are_chosen_by_held_out_rows(fitted: Autoencoder) -> None:
     )
     for generator in (np.random.default_rng(each) for each in range(5)):
         plain = np.stack([generator.normal(50, 5, 200), generator.random(200), -np.exp(generator.normal(size=200))], 1)
-        with pytest.warns(IsthmusWarning, match=r"PerColumn\(\): all 3 columns are standardized"):
+        with pytest.warns(
+            IsthmusWarning, match=r"PerColumn\(\): none of 3 columns by logarithm or quantiles, all are standardized"
+        ):
             assert quick(PerColumn()).initialize(plain).scaling_ == PerColumn((), ())
     with pytest.warns(IsthmusWarning, match="1 of 4 columns by logarithm: 0; the others"):
         assert quick(PerColumn(quantile=())).initialize(X).scaling_ == PerColumn((0,), ())
+
+
+def test_a_column_stays_standardized_if_held_out_rows_gain_little() -> None:
+    """Here the quantiles of 60 rows: in the rows that they are fitted to they always gain."""
+    few = np.random.default_rng(7).gamma(3.0, size=(60, 1))
+    assert (few**3).mean() - 3 * few.mean() * few.var() - few.mean() ** 3 > few.std() ** 3  # its skewness is above 1
+    with pytest.warns(IsthmusWarning, match="none of 1 columns"):
+        assert quick(PerColumn(logarithm=())).initialize(few).scaling_ == PerColumn((), ())
 
 
 def test_a_table_comes_back_within_its_range_from_a_file_too(fitted: Autoencoder, tmp_path: Path) -> None:
@@ -185,6 +195,7 @@ def test_a_file_whose_curves_do_not_increase_is_refused(fitted: Autoencoder, tmp
         load(tmp_path / "bad.safetensors")
 
 
+@pytest.mark.thorough
 def test_the_command_line_prints_the_chosen_columns(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "t.csv", index=False)
     words = ["bottleneck.size=2", "architecture.hidden=8", "epochs=2", "scaling=PerColumn", "missing=allow"]

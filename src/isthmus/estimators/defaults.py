@@ -219,7 +219,7 @@ def resolve_defaults(
         "likelihood": _likelihood(scaling, augmentation, _are_intensities(statistics, resolved, scaling, affine)),
         "scaling": scaling,
     }
-    records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
+    records: dict[str, Any] = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
     records |= {"scaling": scaling, "likelihood": with_classes("likelihood", records["likelihood"], classes)}
     if isinstance(given["likelihood"], str) or own_target:  # one that "auto" chose needs no check
         check_domain(augmentation, statistics, affine)

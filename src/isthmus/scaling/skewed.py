@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -235,7 +236,11 @@ class PerColumn(Curved):
             for names, how in named
             if names
         ]
-        others = "the others are standardized" if parts else f"all {count} columns are standardized"
+        others = (
+            "the others are standardized"
+            if parts
+            else f"none of {count} columns by logarithm or quantiles, all are standardized"
+        )
         return "scaling=PerColumn(): " + "; ".join([*parts, others])
 
 
@@ -268,7 +273,7 @@ def _varies(column: Doubles) -> bool:
     return bool(column.size and column.min() < column.max())
 
 
-def _best(column: Doubles, candidates: list[Curved], precision: float) -> Curved | None:
+def _best(column: Doubles, candidates: Sequence[Curved], precision: float) -> Curved | None:
     """The curve under which held-out values are more probable, None if standardization is as good. The logarithm comes first."""
     held_out, used = np.split(np.random.default_rng(0).permutation(column), [len(column) // 5])
     values, counts = np.unique(used, return_counts=True)

@@ -49,6 +49,7 @@ SLOTS: dict[str, ModuleType] = {
 }
 EVERY = [(slot, name) for slot, module in SLOTS.items() for name in module.__all__]
 SIDE, N, BATCH = 8, 64, 16
+CHOICES: dict[str, dict[str, Any]] = {"PerColumn": {"logarithm": (0, 9), "quantile": (1, 20)}}  # in place of open ones
 REFUSED: dict[tuple[str, str], str] = {  # by the name of the record and of the promise: the sentence
     ("Modules", "reload"): "whose code is not in the file",
 }
@@ -62,7 +63,7 @@ def made(slot: str, name: str) -> Record:
     if kind is Modules:
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 4))
         return Modules(encoder, nn.Sequential(nn.Linear(4, SIDE * SIDE), nn.Unflatten(1, (SIDE, SIDE))))
-    return kind(**required(kind))  # type: ignore[no-any-return]
+    return kind(**required(kind) | CHOICES.get(name, {}))  # type: ignore[no-any-return]
 
 
 def examples(record: Record) -> np.ndarray:

@@ -23,7 +23,7 @@ from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
 from isthmus.nn.variables import Variables, VariablesWith, weighing
 from isthmus.penalties import NoPenalty, Pass, Penalty, Shapes
-from isthmus.scaling import Affine, Extent, NoScaling, Scaling
+from isthmus.scaling import Affine, Curves, Extent, NoScaling, Scaling
 from isthmus.schedules import Constant
 from isthmus.trainable import Batch, Losses
 from isthmus.units import InUnits
@@ -50,6 +50,7 @@ class Model(InUnits):
         extent: the range of the training examples, in raw units and the dtype of ``affine``. A feature that was constant is
             reconstructed as this constant. None: unknown, as in old files.
         scaling: the record that fitted ``affine``: it says which features become blocks of values.
+        curves: the map from raw to model units where it is not ``affine``.
     """
 
     anchors_started: Tensor
@@ -68,8 +69,9 @@ class Model(InUnits):
         penalty: Penalty = NO_PENALTY,
         context: int | None = None,
         scaling: Scaling = NO_SCALING,
+        curves: Curves | None = None,
     ) -> None:
-        super().__init__(shape, affine, dtype, fill, extent, scaling)
+        super().__init__(shape, affine, dtype, fill, extent, scaling, curves)
         check_gradients(bottleneck, penalty)
         self.bottleneck, self.penalty, self.architecture = bottleneck, penalty, architecture
         self.use_likelihood(likelihood)
@@ -188,19 +190,19 @@ class Model(InUnits):
         """-log p(target | y) of decoder outputs, in nats per example and in the units of the data.
 
         The Jacobian of the scaling converts a density in model units to one in raw units, so that different scalings are comparable:
-        it adds log(scale) for each observed value. A probability mass does not change. Scaling enters nowhere else.
+        it adds `log_scales_of` each observed value. A probability mass does not change. Scaling enters nowhere else.
         """
         variables = self.likelihood_memory
         if self.fill is None and counted is None:
             nll = self.likelihood.nll(y, target, variables)
-            return nll + self.log_jacobian(None) if self.likelihood.density else nll
+            return nll + self.log_jacobian(None, target) if self.likelihood.density else nll
         if self.fill is not None:
             observed = ~target.isnan()
             target = target.where(observed, self.fill)
             counted = observed if counted is None else counted & observed
         assert counted is not None
         nll = self.likelihood.nll(y, target, variables, counted)
-        return nll + self.log_jacobian(counted) if self.likelihood.density else nll
+        return nll + self.log_jacobian(counted, target) if self.likelihood.density else nll
 
     def costs(self, batch: Batch) -> Float[Tensor, "b *x"]:
         """-log p of each value of the target, with the code used at inference; 0 where it is missing. Its sum is the nll of `score`."""
@@ -209,7 +211,7 @@ class Model(InUnits):
         target = batch.target if self.fill is None else batch.target.where(observed, self.fill)
         costs = self.likelihood.costs(y, target, self.likelihood_memory)
         if self.likelihood.density:
-            costs = costs + (self.log_scales if self.counted_log_scales is None else self.counted_log_scales)
+            costs = costs + self.log_scales_of(target)
         return costs.where(observed, 0)
 
     def unweighted(self) -> Model:
@@ -225,7 +227,9 @@ class Model(InUnits):
         """Sets the likelihood. The networks and its variables must fit it."""
         self.likelihood = likelihood
         mask = likelihood.densities(self.shape)
-        scales = None if isinstance(mask, bool) else self.log_scales * torch.as_tensor(mask).to(self.log_scales)
+        densities = None if isinstance(mask, bool) else torch.as_tensor(mask).to(self.log_scales)
+        scales = None if densities is None else self.log_scales * densities
+        self.register_buffer("density_mask", densities, persistent=False)
         self.register_buffer("counted_log_scales", scales, persistent=False)
 
     def represent(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from isthmus.corruptions import Corrupted, Corruption
-from isthmus.scaling import Affine, Extent, Scaling
+from isthmus.scaling import Affine, Curves, Extent, Scaling
 from isthmus.trainable import Trainable
 
 __all__ = ["InUnits"]
@@ -28,15 +28,21 @@ class InUnits(Trainable):
         fill: the initial replacement of missing values, (*shape), in model units; None if there must be no missing value.
         extent: the range of the training examples, in raw units and the dtype of ``affine``; None if it is unknown.
         scaling: the record that fitted ``affine``; it says which features become blocks.
+        curves: the map from raw to model units where it is not affine; None: it is ``affine``.
     """
 
     shift: Tensor
     scale: Tensor
     log_scales: Tensor
     counted_log_scales: Tensor | None
+    density_mask: Tensor | None
     fill: Tensor | None
     least: Tensor | None
     largest: Tensor | None
+    curve_knots: Tensor | None
+    curve_values: Tensor | None
+    curve_shift: Tensor | None
+    curve_tangents: Tensor | None
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class InUnits(Trainable):
         fill: NDArray[Any] | None,
         extent: Extent | None,
         scaling: Scaling,
+        curves: Curves | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.raw_shape, self.scaling, self.dtype = scaling.shape(shape), shape, scaling, dtype
@@ -59,9 +66,12 @@ class InUnits(Trainable):
             log_scales = np.broadcast_to(log_scales, shape).copy()
         self.register_buffer("log_scales", scaling.spread(torch.as_tensor(log_scales)).to(dtype), persistent=False)
         self.register_buffer("counted_log_scales", None, persistent=False)  # where only some values have a density
+        self.register_buffer("density_mask", None, persistent=False)  # which ones
         self.register_buffer("fill", None if fill is None else torch.as_tensor(fill).to(dtype))
         self.register_buffer("least", None if extent is None else torch.as_tensor(extent.least))
         self.register_buffer("largest", None if extent is None else torch.as_tensor(extent.largest))
+        for name in Curves._fields:
+            self.register_buffer(f"curve_{name}", None if curves is None else torch.as_tensor(getattr(curves, name)))
         self.has_constants = extent is not None and bool(extent.constant.any())
 
     @property
@@ -80,14 +90,25 @@ class InUnits(Trainable):
             return None
         return Extent(self.least.numpy(force=True), self.largest.numpy(force=True))
 
+    @property
+    def curves(self) -> Curves | None:
+        """The map from raw to model units as tensors, None if it is affine."""
+        if self.curve_knots is None:
+            return None
+        return Curves(self.curve_knots, self.curve_values, self.curve_shift, self.curve_tangents)
+
     def normalize(self, raw: Num[Tensor, "b *raw"]) -> Float[Tensor, "b *x"]:
         """Converts examples (b, *raw_shape) in raw units to (b, *shape) in model units."""
+        if (curves := self.curves) is not None:
+            return self.scaling.expand(curves.bend(raw).to(self.dtype))
         if self.only_divides and raw.dtype != torch.float64:
             return self.scaling.expand(torch.true_divide(raw, self.scale).to(self.dtype))
         return self.scaling.expand(((raw.to(self.shift.dtype) - self.shift) / self.scale).to(self.dtype))
 
     def denormalize(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "b *raw"]:
         """Converts examples (b, *shape) in model units to (b, *raw_shape) in raw units."""
+        if (curves := self.curves) is not None:
+            return curves.unbend(self.scaling.collapse(x)).to(self.shift.dtype)
         return self.scaling.collapse(x.to(self.shift.dtype)) * self.scale + self.shift
 
     def corrupt(self, corruption: Corruption, x: Float[Tensor, "b *x"], generator: Generator) -> Corrupted:
@@ -101,8 +122,26 @@ class InUnits(Trainable):
         counted = None if corrupted.counted is None else self.scaling.whole(corrupted.counted)
         return Corrupted(torch.where(whole, math.nan, kept), counted)
 
-    def log_jacobian(self, counted: Bool[Tensor, "b *x"] | None) -> float | Tensor:
-        """The sum of log(scale) over the values of each example that count and have a density; one number if all count, else (b,)."""
+    def log_scales_of(self, x: Float[Tensor, "b *x"]) -> Float[Tensor, "*b_x"]:
+        """What turns -log p of each value in model units into that in raw units: log(scale), or minus the logarithm of the slope.
+
+        Values without a density have 0. The shape broadcasts to that of x.
+        """
+        if (curves := self.curves) is None:
+            return self.log_scales if self.counted_log_scales is None else self.counted_log_scales
+        scales = self.scaling.spread(-curves.log_slopes(self.scaling.collapse(x))).to(self.dtype)
+        return scales if self.density_mask is None else scales * self.density_mask
+
+    def log_jacobian(
+        self, counted: Bool[Tensor, "b *x"] | None, x: Float[Tensor, "b *x"] | None = None
+    ) -> float | Tensor:
+        """The sum of `log_scales_of` over the values of each example that count; one number if it is the same for all, else (b,).
+
+        Without x it is that of the affine map.
+        """
+        if x is not None and self.curve_knots is not None:
+            scales = self.log_scales_of(x)
+            return (scales if counted is None else torch.where(counted, scales, 0)).flatten(1).sum(1)
         if self.counted_log_scales is not None:
             if counted is None:
                 return self.counted_log_scales.sum()

@@ -3,6 +3,7 @@
 Read in this order:
 
     support_check           the values that a likelihood accepts: their scaling, and checks
+    fitted_units            the map between raw and model units, fitted to examples
     defaults                the components and settings that "auto" stands for
     training_defaults       precision, batch size, epochs and threads that "auto" stands for
     data_warnings           warnings about examples that may mean something else
@@ -10,6 +11,7 @@ Read in this order:
     model_notes             training history and column names as tensors
     named_records           records and parameters as JSON values
     model_file              the model file
+    units_file              the map between raw and model units, in its model file
     context_file            the context of a conditional autoencoder in its model file
     table_file              how the columns of a table become features, in its model file
     training_data           the examples of a training run, and their hashes

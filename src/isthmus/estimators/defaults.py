@@ -18,9 +18,10 @@ from isthmus.bottlenecks import Identity
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Clean, Corruption, Masking
 from isthmus.data.kinds import Kind, check_kind, kind_of
-from isthmus.data.statistics import DataStatistics, broadcasts
+from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import RecordError
+from isthmus.estimators.fitted_units import Units, fit_units
 from isthmus.estimators.support_check import accepts_made, check_domain, check_examples, check_made, scaling_for
 from isthmus.likelihoods import Bernoulli, Likelihood, Mixed, Normal, Support
 from isthmus.model import Model
@@ -30,12 +31,12 @@ from isthmus.records import Record
 from isthmus.scaling import (
     Affine,
     Columns,
+    Curves,
     Extent,
     Scaling,
     axes_of,
     choose,
     extent,
-    fit_affine,
     shared_by,
     wide_enough,
     within,
@@ -101,6 +102,7 @@ class ResolvedComponents(NamedTuple):
         extent: the range of the training examples, None in a model of an older file.
         fill: the initial replacement of missing values, in model units; None without missing="allow".
         context: the number of context features, None without.
+        curves: the map between raw and model units where it is not affine.
     """
 
     records: Mapping[str, Any]
@@ -111,6 +113,7 @@ class ResolvedComponents(NamedTuple):
     extent: Extent | None = None
     fill: NDArray[Any] | None = None
     context: int | None = None
+    curves: Curves | None = None
 
     def build_model(self, generator: torch.Generator) -> Model:
         """An untrained model on the default device. The generator draws its weights."""
@@ -118,7 +121,8 @@ class ResolvedComponents(NamedTuple):
         components = (architecture, bottleneck, likelihood, self.affine, generator)
         data = (self.dtype, self.fill, self.extent)
         penalty, scaling = self.records["penalty"], self.records["scaling"]
-        return Model(self.shape, *components, *data, penalty, context=self.context, scaling=scaling)
+        units: Any = {"scaling": scaling, "curves": self.curves}
+        return Model(self.shape, *components, *data, penalty, context=self.context, **units)
 
     def meta_model(self) -> Model:
         """The model on the device "meta", which has no memory: the sizes are known before any memory is allocated."""
@@ -206,8 +210,7 @@ def resolve_defaults(
     scaling = _scaling(given, augmentation, statistics, resolved, unit_interval)
     classes = () if examples.table is None else examples.table.classes
     scaling = with_classes("scaling", scaling, classes)
-    scaling.check(values, examples.at)
-    affine = fit_affine(scaling, statistics)
+    scaling, affine, curves = fit_units(scaling, examples, statistics)
     makes_missing = missing == "allow" and isinstance(
         given["corruption"], str
     )  # even a large code cannot copy masked values
@@ -216,7 +219,7 @@ def resolve_defaults(
         "likelihood": _likelihood(scaling, augmentation, _are_intensities(statistics, resolved, scaling, affine)),
         "scaling": scaling,
     }
-    records = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
+    records: dict[str, Any] = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
     records |= {"scaling": scaling, "likelihood": with_classes("likelihood", records["likelihood"], classes)}
     if isinstance(given["likelihood"], str) or own_target:  # one that "auto" chose needs no check
         check_domain(augmentation, statistics, affine)
@@ -225,15 +228,16 @@ def resolve_defaults(
         check_examples(records["likelihood"], augmentation, statistics, affine, examples.at)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
-    affine = affine.astype(raw_dtype)
-    value_range = extent(statistics, axes_of(shared_by(resolved, values.ndim), values.ndim)).astype(raw_dtype)
-    fill = None if means is None else scaling.fill(affine, means, values, values.shape[1:])
+    axes = axes_of(shared_by(resolved, values.ndim), values.ndim)
+    units = Units(affine.astype(raw_dtype), extent(statistics, axes).astype(raw_dtype), curves)
+    units = units.filled(scaling, affine, means, values)
     dtype = torch.float64 if double else torch.float32
     records["architecture"] = with_context(records["architecture"], context).for_kind(resolved)
     shape = records["augmentation"].shape(values.shape[1:])
     if shape != values.shape[1:]:
-        affine, value_range, fill = _for_shape(shape, records, affine, value_range, fill)
-    return ResolvedComponents(records, shape, resolved, affine, dtype, value_range, fill, context)
+        units = units.for_shape(shape, records)
+    affine, value_range, curves, fill = units
+    return ResolvedComponents(records, shape, resolved, affine, dtype, value_range, fill, context, curves)
 
 
 def _scaling(
@@ -269,21 +273,6 @@ def with_context(architecture: Architecture, context: int | None) -> Architectur
             "covariate): leave it out"
         )
     return architecture.replace(context=context)
-
-
-def _for_shape(
-    shape: tuple[int, ...], records: Mapping[str, Any], affine: Affine, extent: Extent, fill: NDArray[Any] | None
-) -> tuple[Affine, Extent, NDArray[Any] | None]:
-    """What was fitted to whole examples, for augmented examples of another shape."""
-    if not all(broadcasts(value.shape, shape) for value in (affine.shift, affine.scale, extent.least)):
-        raise RecordError(
-            f"{records['augmentation']!r} changes the shape of examples to {shape}, and the scaling has a value for each feature: use "
-            "kind='images', or scaling=Standard(per='channel')"
-        )
-    if fill is None:
-        return affine, extent, None
-    per_channel = tuple(range(fill.ndim - 1)) if fill.ndim == len(shape) and fill.shape[-1] == shape[-1] else None
-    return affine, extent, np.broadcast_to(fill.mean(axis=per_channel), shape).copy()
 
 
 def _likelihood(scaling: Scaling, augmentation: Augmentation, intensities: bool) -> Likelihood:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from isthmus.architectures import Modules
 from isthmus.architectures.base import Architecture
@@ -28,6 +27,7 @@ from isthmus.estimators.named_records import read_parameters, read_value, record
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.preparation import initial_attributes
 from isthmus.estimators.table_file import expected_table, read_table
+from isthmus.estimators.units_file import read_affine, read_curves, read_extent, read_fill
 from isthmus.estimators.wrapper import WrapperHeader, tensors_under
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import parse_size
@@ -35,7 +35,6 @@ from isthmus.model import Model
 from isthmus.nn.device import choose_device, grad_mode
 from isthmus.nn.variables import Variables
 from isthmus.records import Record
-from isthmus.scaling import Affine, Extent, Scaling
 from isthmus.training.state import State
 
 __all__ = ["load", "load_autoencoder"]
@@ -186,21 +185,16 @@ def _read_components(
     deep = next((name for name in layers.get_params() if _layer_count(layers, name) > len(tensors)), None)
     if deep is not None:
         raise RecordError(f"{deep} requires more layers than the file has tensors")
-    for side in ("shift", "scale"):
-        if not _broadcasts(tensors[side], shape):
-            raise RecordError(f"{side} of shape {tuple(tensors[side].shape)} does not fit {shape}")
-    if not (tensors["scale"] > 0).all():
-        raise RecordError("scale must be greater than 0")
-    affine, dtype = Affine(tensors["shift"].numpy(), tensors["scale"].numpy()), getattr(torch, header.dtype)
     return ae, ResolvedComponents(
         fitted,
         shape,
         header.kind or _kind_of_old_file(shape),
-        affine,
-        dtype,
-        _extent(header, tensors),
-        _fill(header, tensors, fitted["scaling"]),
+        read_affine(header, tensors),
+        getattr(torch, header.dtype),
+        read_extent(header, tensors),
+        read_fill(header, tensors, fitted["scaling"]),
         _context_size(header, fitted["architecture"]),
+        read_curves(header, tensors, fitted["scaling"]),
     )
 
 
@@ -236,37 +230,6 @@ def _with_old_variables(model: Model, stored: model_file.Tensors) -> Model:
     if "squares" in variables and "likelihood_memory.squares" not in stored:
         model.likelihood_memory = Variables(parameters={"log_scale": variables["log_scale"]})
     return model
-
-
-def _broadcasts(tensor: torch.Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor has a float dtype and broadcasts to an example."""
-    sides = tuple(tensor.shape)
-    fits = len(sides) <= len(shape) and all(a in {1, b} for a, b in zip(sides[::-1], shape[::-1], strict=False))
-    return fits and tensor.dtype in {torch.float32, torch.float64}
-
-
-def _extent(header: model_file.Header, tensors: model_file.Tensors) -> Extent | None:
-    """The minima and maxima of the training examples, None if the file has none."""
-    least, largest = tensors.get("least"), tensors.get("largest")
-    if least is None or largest is None:
-        return None
-    if not _broadcasts(least, header.shape) or (least.shape, least.dtype) != (largest.shape, largest.dtype):
-        raise RecordError(f"least of shape {tuple(least.shape)} does not fit {header.shape}")
-    if not (least <= largest).all():
-        raise RecordError("least is greater than largest")
-    return Extent(least.numpy(), largest.numpy())
-
-
-def _fill(header: model_file.Header, tensors: model_file.Tensors, scaling: Scaling) -> NDArray[Any] | None:
-    """The values that replace missing ones, None without missing="allow"; `RecordError` for a wrong shape."""
-    fill = tensors.get("fill")
-    if fill is None:
-        return None
-    if "missing" not in header.parameters:
-        raise RecordError("it has a fill, but its parameters have no missing=")
-    if fill.shape != scaling.shape(header.shape) or fill.dtype not in {torch.float32, torch.float64}:
-        raise RecordError(f"fill of shape {tuple(fill.shape)} does not fit {header.shape}")
-    return fill.numpy()
 
 
 _CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.", "context.")

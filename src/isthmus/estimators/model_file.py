@@ -55,7 +55,8 @@ Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
 _MAX_RECORDS = 4096  # in a header; each takes a tenth of a millisecond to read
 _NEWER = "install a newer isthmus"
 _VERSION = re.compile(r'"version":\s*"(\d{1,4}\.\d{1,4}\.\d{1,4})"')
-_READ_FIRST = {"shift", "scale", "fill", "least", "largest"}  # several shapes are valid for each
+_CURVES = {"curve_knots", "curve_values", "curve_shift", "curve_tangents"}
+_READ_FIRST = {"shift", "scale", "fill", "least", "largest"} | _CURVES  # several shapes are valid for each
 
 ExpectedTensors = Callable[["Header", Tensors], Tensors]
 Part = TypeVar("Part", bound=BaseModel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from isthmus.estimators.fitted_state import FittedAttributes
 from isthmus.estimators.overflow import check_training_examples
 from isthmus.estimators.training_defaults import choose_precision
 from isthmus.model import check_gradients
+from isthmus.scaling import Curves
 from isthmus.training.config import Precision
 from isthmus.training.rng import RandomStream, seeded
 
@@ -91,6 +93,8 @@ def prepare(
     chosen = chosen._replace(records={**chosen.records, "likelihood": likelihood})
     if chosen.extent is not None:
         check_training_examples(examples.values, chosen.extent, chosen.affine, examples.at)
+    if given["scaling"] != "auto" and given["scaling"].open:
+        _warn(chosen.records["scaling"].summary(math.prod(examples.values.shape[1:])))
     if kind == "auto" and examples.kind is None:
         _warn(kind_warning(statistics, chosen))
     _warn(rounding_warning(statistics, chosen, examples.columns))
@@ -168,7 +172,8 @@ def apply_changes(
         raise _does_not_fit(f"augmentation={records['augmentation']!r}")
     for name in changed.keys() - {"optimizer", "augmentation", "corruption", "penalty"}:
         fill = None if model.fill is None else model.fill.numpy(force=True)
-        units = (model.affine, model.dtype, model.extent, fill, model.context)
+        curves = None if model.curves is None else Curves(*(side.numpy(force=True) for side in model.curves))
+        units = (model.affine, model.dtype, model.extent, fill, model.context, curves)
         meta_model = ResolvedComponents(records, fitted.shape, fitted.kind, *units).meta_model()
         sizes, required = ({key: t.shape for key, t in m.state_dict().items()} for m in (model, meta_model))
         if name in {"architecture", "scaling"} or sizes != required:
@@ -202,6 +207,8 @@ def _changed(
         if name == "likelihood" and column_weights is not None:
             own = record.inner if isinstance(given[name], str) and record.weighted else None  # without older weights
             record = with_column_weights(own or record, column_weights, fitted.columns, fitted.table)
+        if name == "scaling":
+            record = record.completed(fitted.records[name])
         if record != fitted.records[name]:
             changed[name] = record
     return changed

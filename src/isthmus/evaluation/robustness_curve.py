@@ -132,7 +132,7 @@ def _fill_missing(ae: Autoencoder) -> Denoise:
     """Replaces missing features by the encoder's fill value; the identity for an autoencoder without missing features."""
     if ae.model_.fill is None:
         return lambda x: x
-    if ae.model_.scaling.classes:
+    if ae.model_.scaling.classes or ae.model_.scaling.curved:
         center = ae.model_.denormalize(ae.model_.fill[None])[0].numpy(force=True)
         return lambda x: np.where(np.isnan(x), center.astype(x.dtype), x)
     shift, scale, fill = (side.cpu().double().numpy() for side in (ae.model_.shift, ae.model_.scale, ae.model_.fill))

@@ -12,6 +12,7 @@ from isthmus.data.locations import Positions
 from isthmus.data.statistics import DataStatistics, broadcasts
 from isthmus.errors import RecordError
 from isthmus.records import Record, record
+from isthmus.scaling.curves import Curves
 
 __all__ = ["Affine", "Extent", "Per", "Scaling", "axes_of", "extent", "fit_affine", "rounding"]
 
@@ -60,6 +61,8 @@ class Scaling(Record):
     """The contract of a scaling: it fits shift and scale to examples, and may turn a feature into a block of values.
 
     model units = expand((raw - shift) / scale)
+
+    With `curves` it is expand(curves.bend(raw)); shift and scale then are the unit of errors only.
     """
 
     @property
@@ -79,6 +82,57 @@ class Scaling(Record):
     def centered(self) -> bool:
         """Whether values in model units are centered at zero."""
         return False
+
+    @property
+    def curved(self) -> bool:
+        """Whether `curves` gives curves."""
+        return False
+
+    @property
+    def open(self) -> bool:
+        """Whether some choices are left to the data; `resolved` makes them."""
+        return False
+
+    def completed(self, fitted: Scaling) -> Scaling:
+        """The record with the choices of a fitted one in place of those that are left open.
+
+        Args:
+            fitted: a record without open choices.
+        """
+        return self
+
+    def resolved(self, statistics: DataStatistics, numbers: NDArray[np.bool_], positions: Positions) -> Scaling:
+        """The record without open choices.
+
+        Args:
+            statistics: the statistics of the examples (n, *shape), in raw units.
+            numbers: (d,) for each feature whether it holds numbers, not categories.
+            positions: names the features.
+
+        Raises:
+            RecordError: the record does not fit the examples.
+        """
+        return self
+
+    def summary(self, count: int) -> str:
+        """What was chosen for ``count`` columns of numbers, as a note; "" if nothing was."""
+        return ""
+
+    def curves(
+        self, statistics: DataStatistics, affine: Affine, numbers: NDArray[np.bool_], positions: Positions
+    ) -> Curves | None:
+        """Fits a curve to each feature, in place of the affine map; None for none.
+
+        Args:
+            statistics: the statistics of the examples (n, *shape), in raw units.
+            affine: the fitted shift and scale.
+            numbers: (d,) for each feature whether it holds numbers, not categories.
+            positions: names a feature in messages.
+
+        Raises:
+            DataError: a value is not accepted.
+        """
+        return None
 
     def range(self, low: float, high: float) -> float | None:
         """The data range of examples between ``low`` and ``high`` if the scaling knows it, such as 255 for bytes.

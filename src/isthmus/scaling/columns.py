@@ -19,6 +19,7 @@ from isthmus.nn.blocks import Classes, runs, split, width
 from isthmus.records import record
 from isthmus.scaling.affine import Standard
 from isthmus.scaling.base import Affine, Scaling, fit_affine
+from isthmus.scaling.curves import Curves
 
 __all__ = ["Columns"]
 
@@ -57,6 +58,33 @@ class Columns(Scaling):
     @property
     def centered(self) -> bool:
         return self.numbers.centered
+
+    @property
+    def curved(self) -> bool:
+        return self.numbers.curved
+
+    @property
+    def open(self) -> bool:
+        return self.numbers.open
+
+    def completed(self, fitted: Scaling) -> Scaling:
+        return self.replace(numbers=self.numbers.completed(fitted.numbers)) if isinstance(fitted, Columns) else self
+
+    def resolved(self, statistics: DataStatistics, numbers: NDArray[np.bool_], positions: Positions) -> Scaling:
+        self.shape(statistics.values.shape[1:])
+        return self.replace(numbers=self.numbers.resolved(statistics, self._are_numbers(numbers), positions))
+
+    def summary(self, count: int) -> str:
+        return self.numbers.summary(self.classes.count(0) if self.classes else count)
+
+    def curves(
+        self, statistics: DataStatistics, affine: Affine, numbers: NDArray[np.bool_], positions: Positions
+    ) -> Curves | None:
+        return self.numbers.curves(statistics, affine, self._are_numbers(numbers), positions)
+
+    def _are_numbers(self, numbers: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether each feature holds numbers."""
+        return numbers & (np.array(self.classes) == 0) if self.classes else numbers
 
     def range(self, low: float, high: float) -> float | None:
         return None if any(self.classes) else self.numbers.range(low, high)

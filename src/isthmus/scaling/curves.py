@@ -1,0 +1,174 @@
+"""Monotone curves, one for each feature: raw units <-> model units where an affine map does not suit skewed numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from torch import Tensor
+
+from isthmus.data.validation import blocks
+
+__all__ = ["Curves", "by_logarithm", "by_quantiles", "joined", "line", "some_rows"]
+
+Doubles = NDArray[np.float64]
+
+_MOST_ROWS, _MOST_VALUES = 100_000, 1 << 24  # of the examples that curves are fitted to
+_REACH = math.log(
+    10.0
+)  # the logarithm continues as its tangent below a tenth of the least and above ten times the largest value
+_GAP = 64  # the smallest distance of knots, in rounding errors of the largest
+
+
+class Curves(NamedTuple):
+    """A strictly increasing curve for each of d features, in double precision.
+
+    It is linear between k knots, and continues beyond them with its average slope. Where the tangents differ, it is linear in the
+    logarithm of raw + shift.
+
+    Attributes:
+        knots: (d, k) raw values or logarithms, strictly increasing.
+        values: (d, k) model units at the knots, strictly increasing.
+        shift: (d,) the number that is added before the logarithm.
+        tangents: (d, 2) the logarithms beyond which the logarithm continues as its tangent; 0 and 0 without a logarithm.
+    """
+
+    knots: Any
+    values: Any
+    shift: Any
+    tangents: Any
+
+    def bend(self, raw: Tensor) -> Tensor:
+        """Raw examples (b, *shape) in model units. NaN stays."""
+        flat = raw.flatten(1).double()
+        moved = flat + self.shift
+        bounded = torch.clamp(moved, *self.tangents.exp().unbind(1))
+        logarithms = bounded.log() + (moved - bounded) / bounded
+        return _through(torch.where(self._logarithmic, logarithms, flat), self.knots, self.values).reshape(raw.shape)
+
+    def unbend(self, x: Tensor) -> Tensor:
+        """The inverse of `bend`: examples (b, *shape) in raw units."""
+        at = _through(x.flatten(1).double(), self.values, self.knots)
+        bounded = torch.clamp(at, *self.tangents.unbind(1))
+        powers = bounded.exp() * (1 + at - bounded) - self.shift
+        return torch.where(self._logarithmic, powers, at).reshape(x.shape)
+
+    def log_slopes(self, x: Tensor) -> Tensor:
+        """The logarithm of the derivative of `bend` at the examples that become x, (b, *shape) in model units."""
+        flat = x.flatten(1).double()
+        columns = torch.arange(len(self.knots), device=x.device)
+        outer = _slopes(self.knots, self.values)[columns, _place(flat, self.values)].log()
+        inner = -torch.clamp(_through(flat, self.values, self.knots), *self.tangents.unbind(1))  # of the logarithm
+        return torch.where(self._logarithmic, outer + inner, outer).reshape(x.shape)
+
+    @property
+    def _logarithmic(self) -> Tensor:
+        """Whether each curve is linear in the logarithm, (d,)."""
+        logarithmic: Tensor = self.tangents[:, 0] < self.tangents[:, 1]
+        return logarithmic
+
+
+def _through(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
+    """The curve through (knots, values), at x (b, d)."""
+    columns, place = torch.arange(len(knots), device=x.device), _place(x, knots)
+    start = (place - 1).clamp(min=0)
+    return values[columns, start] + (x - knots[columns, start]) * _slopes(knots, values)[columns, place]
+
+
+def _place(x: Tensor, knots: Tensor) -> Tensor:
+    """The number of knots below each value (b, d)."""
+    return torch.searchsorted(knots, x.T.contiguous()).T.contiguous()  # noise is drawn in the order of the memory
+
+
+def _slopes(knots: Tensor, values: Tensor) -> Tensor:
+    """The slopes below, between and above the knots, (d, k + 1)."""
+    outer = (values[:, -1:] - values[:, :1]) / (knots[:, -1:] - knots[:, :1])
+    return torch.cat([outer, values.diff(dim=1) / knots.diff(dim=1), outer], 1)
+
+
+def some_rows(values: NDArray[Any]) -> Doubles:
+    """At most 100,000 evenly spaced examples, as rows (m, d) in double precision: curves are fitted to them.
+
+    Args:
+        values: the examples (n, *shape).
+    """
+    most = max(2, min(_MOST_ROWS, _MOST_VALUES // max(1, math.prod(values.shape[1:]))))
+    step = -(-len(values) // most)
+    rows = np.concatenate([block[-begin % step :: step].astype(np.float64) for begin, block in blocks(values)])
+    return rows.reshape(len(rows), -1)
+
+
+def line(shift: float, scale: float) -> Curves:
+    """The curve (raw - shift) / scale of one feature."""
+    return _curve(np.array([shift, shift + scale]), np.array([0.0, 1.0]))
+
+
+def by_logarithm(column: Doubles, shift: float) -> Curves:
+    """The curve log(raw + shift), standardized.
+
+    Args:
+        column: (n,) the observed values of one feature, above -shift and not all equal.
+        shift: the number that is added.
+    """
+    logarithms = np.log(column + shift)
+    center, deviation = logarithms.mean(), logarithms.std()
+    curve = _curve(center + deviation * np.array([-1.0, 1.0]), np.array([-1.0, 1.0]))
+    tangents = np.array([[logarithms.min() - _REACH, logarithms.max() + _REACH]])
+    return curve._replace(shift=np.array([shift]), tangents=tangents)
+
+
+def by_quantiles(column: Doubles, count: int, normal: bool, precision: float) -> Curves:
+    """The curve through quantiles. Of equal values it takes the middle of their ranks.
+
+    Args:
+        column: (n,) the observed values of one feature, not all equal.
+        count: the largest number of quantiles.
+        normal: whether model units are those of a standard normal distribution; else ranks from 0 to 1.
+        precision: the relative rounding error of the values.
+    """
+    ordered = np.sort(column)
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(np.int64)
+    knots = _apart(np.unique(ordered[places]), _GAP * precision * float(np.abs(ordered[[0, -1]]).max()))
+    first, last = np.searchsorted(ordered, knots, "left"), np.searchsorted(ordered, knots, "right")
+    ranks = (first + last) / (2 * len(ordered))
+    return _curve(knots, ndtri(ranks) if normal else ranks)
+
+
+def _apart(knots: Doubles, gap: float) -> Doubles:
+    """The knots without those that are hardly below the next one. The first and the last one stay."""
+    kept = [knots[-1]]
+    for knot in knots[-2:0:-1]:
+        if kept[-1] - knot > gap and knot - knots[0] > gap:
+            kept.append(knot)
+    return np.array([knots[0], *kept[::-1]])
+
+
+def _curve(knots: Doubles, values: Doubles) -> Curves:
+    """One curve that is not linear in a logarithm."""
+    return Curves(knots[None], values[None], np.zeros(1), np.zeros((1, 2)))
+
+
+def joined(curves: Sequence[Curves]) -> Curves:
+    """The curves of several features as one: further knots continue those that have fewer.
+
+    Args:
+        curves: one for each feature.
+    """
+    count = max(each.knots.shape[1] for each in curves)
+    return Curves(
+        np.concatenate([_continued(each.knots, count) for each in curves]),
+        np.concatenate([_continued(each.values, count) for each in curves]),
+        np.concatenate([each.shift for each in curves]),
+        np.concatenate([each.tangents for each in curves]),
+    )
+
+
+def _continued(points: Doubles, count: int) -> Doubles:
+    """Points (1, k) and further ones at their average distance, (1, count)."""
+    distance = (points[0, -1] - points[0, 0]) / (points.shape[1] - 1)
+    return np.concatenate([points, points[:, -1:] + distance * np.arange(1, count - points.shape[1] + 1)], 1)

@@ -1,0 +1,204 @@
+"""Logarithms and quantiles of skewed columns: exact inverses, densities in raw units, and the columns that they are chosen for."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.preprocessing import QuantileTransformer
+from typer.testing import CliRunner
+
+from isthmus import Autoencoder, OutlierDetector, load
+from isthmus.architectures import MLP
+from isthmus.cli import app
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
+from isthmus.io.safetensors import CHECKSUM, opened, serialize
+from isthmus.likelihoods import Mixed, Normal
+from isthmus.scaling import Columns, Logarithm, PerColumn, Quantile, Scaling
+
+N = 300
+rng = np.random.default_rng(0)
+SIZE = rng.normal(size=N)
+X = np.stack(
+    [
+        np.exp(2 * SIZE + 0.5 * rng.normal(size=N)),  # 0: a logarithm suits it
+        np.where(rng.random(N) < 0.3, 0.0, rng.pareto(1.5, N)),  # 1: quantiles
+        SIZE + rng.normal(size=N),
+        np.full(N, 7.5),
+    ],
+    1,
+)
+FRAME = pd.DataFrame(
+    {
+        "age": np.round(40 + 10 * X[:, 2]),
+        "income": np.round(1000 * X[:, 0], 2),
+        "region": pd.Categorical.from_codes(rng.integers(0, 3, N), ["n", "o", "s"]),
+        "debt": X[:, 1],
+    }
+)
+GAPS = FRAME.copy()
+GAPS.loc[::7, "income"] = np.nan
+GAPS.loc[3::7, "region"] = None
+KINDS = {"kinds": {"age": "integer", "region": "category"}}
+CURVED: list[Scaling] = [Logarithm(5), Quantile(), Quantile("uniform", 9), PerColumn((0,), (1,))]
+
+curved = pytest.mark.parametrize("scaling", CURVED, ids=repr)
+
+
+def quick(scaling: Any, **choices: Any) -> Autoencoder:
+    """A small autoencoder; of frames it is given the kinds that it would guess and print."""
+    return Autoencoder(2, scaling=scaling, architecture=MLP((8,)), epochs=3, random_state=0, device="cpu", **choices)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Autoencoder:
+    with pytest.warns(
+        IsthmusWarning, match="1 of 3 columns by logarithm: income; 1 of 3 columns by quantiles: debt; the"
+    ):
+        return quick(PerColumn(), missing="allow", **KINDS).fit(GAPS)
+
+
+@curved
+def test_a_curve_increases_and_is_inverted_exactly(scaling: Scaling) -> None:
+    """Within the range of training and beyond it, for values that a logarithm does not have too."""
+    model = quick(scaling, precision="float64").initialize(X).model_
+    steps = np.sort(np.concatenate([np.linspace(-20, 400, 80), X[:, 0], X[:, 1]]))
+    raw = torch.from_numpy(np.tile(steps[:, None], 4))
+    x = model.normalize(raw)
+    assert torch.isfinite(x).all()
+    assert (x.diff(dim=0)[raw.diff(dim=0) > 0] > 0).all()
+    torch.testing.assert_close(model.denormalize(x), raw, rtol=1e-9, atol=1e-9)
+
+
+@curved
+def test_the_slope_of_a_curve_is_its_derivative(scaling: Scaling) -> None:
+    model = quick(scaling, precision="float64").initialize(X).model_
+    raw = torch.linspace(-20, 400, 101, dtype=torch.float64)[:, None].repeat(1, 4)
+    step = 1e-6
+    slopes = (model.normalize(raw + step) - model.normalize(raw - step)) / (2 * step)
+    torch.testing.assert_close(-model.log_scales_of(model.normalize(raw)), slopes.log(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_logarithm_is_a_standardized_scaling_of_logarithms() -> None:
+    """The same model, and the density of x is that of log x divided by x."""
+    raw = np.exp(rng.normal(1, 2, (200, 9)))
+    raw[::5, 1] = np.nan
+    ours, theirs = (quick(each, missing="allow", precision="float64") for each in (Logarithm(), "auto"))
+    ours.fit(raw), theirs.fit(np.log(raw))
+    np.testing.assert_allclose(ours.transform(raw), theirs.transform(np.log(raw)), atol=1e-8)
+    expected = theirs.score_samples(np.log(raw)) - np.nansum(np.log(raw), 1)
+    np.testing.assert_allclose(ours.score_samples(raw), expected, rtol=1e-8)
+    np.testing.assert_allclose(np.log(ours.impute(raw)), theirs.impute(np.log(raw)), atol=1e-8)
+    assert ours.history_[-1].loss == pytest.approx(theirs.history_[-1].loss + np.nansum(np.log(raw)) / 200)
+
+
+def test_quantiles_are_those_of_scikit_learn() -> None:
+    fitted = quick(Quantile("uniform", N), precision="float64").initialize(X[:, :3])
+    expected = QuantileTransformer(n_quantiles=N).fit_transform(X[:, :3])
+    made = fitted.model_.normalize(torch.from_numpy(X[:, :3])).numpy()
+    assert np.abs(made - expected)[:, [0, 2]].max() < 1 / N
+    assert np.ptp(made[X[:, 1] == 0, 1]) == 0
+    assert made[X[:, 1] == 0, 1][0] == pytest.approx((X[:, 1] == 0).mean() / 2)  # the middle of equal ranks
+    normal = quick(Quantile(), precision="float64").initialize(X[:, :3]).model_.normalize(torch.from_numpy(X[:, :3]))
+    np.testing.assert_allclose(normal[:, [0, 2]].std(0), 1, atol=0.02)
+
+
+def test_columns_are_chosen_by_held_out_rows(fitted: Autoencoder) -> None:
+    expected = PerColumn(("income",), ("debt",))
+    assert (fitted.scaling_, fitted.likelihood_) == (
+        Columns((0, 0, 3, 0), expected),
+        Mixed((0, 0, 3, 0), Normal("learned")),
+    )
+    for generator in (np.random.default_rng(each) for each in range(5)):
+        plain = np.stack([generator.normal(50, 5, 200), generator.random(200), -np.exp(generator.normal(size=200))], 1)
+        with pytest.warns(
+            IsthmusWarning, match=r"PerColumn\(\): none of 3 columns by logarithm or quantiles, all are standardized"
+        ):
+            assert quick(PerColumn()).initialize(plain).scaling_ == PerColumn((), ())
+    with pytest.warns(IsthmusWarning, match="1 of 4 columns by logarithm: 0; the others"):
+        assert quick(PerColumn(quantile=())).initialize(X).scaling_ == PerColumn((0,), ())
+
+
+def test_a_column_stays_standardized_if_held_out_rows_gain_little() -> None:
+    """Here the quantiles of 60 rows: in the rows that they are fitted to they always gain."""
+    few = np.random.default_rng(7).gamma(3.0, size=(60, 1))
+    assert (few**3).mean() - 3 * few.mean() * few.var() - few.mean() ** 3 > few.std() ** 3  # its skewness is above 1
+    with pytest.warns(IsthmusWarning, match="none of 1 columns"):
+        assert quick(PerColumn(logarithm=())).initialize(few).scaling_ == PerColumn((), ())
+
+
+def test_a_table_comes_back_within_its_range_from_a_file_too(fitted: Autoencoder, tmp_path: Path) -> None:
+    complete = fitted.impute(GAPS)
+    pd.testing.assert_frame_equal(complete[GAPS.notna()], GAPS.astype(complete.dtypes)[GAPS.notna()])
+    for made in (complete, fitted.reconstruct(GAPS)):
+        assert (made[["age", "income", "debt"]].min() >= GAPS[["age", "income", "debt"]].min()).all()
+        assert (made[["age", "income", "debt"]].max() <= GAPS[["age", "income", "debt"]].max()).all()
+    fitted.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    assert again.scaling_ == fitted.scaling_
+    pd.testing.assert_frame_equal(again.impute(GAPS), complete)
+    np.testing.assert_array_equal(again.score_samples(GAPS), fitted.score_samples(GAPS))
+
+
+def test_training_continues_with_the_chosen_columns(fitted: Autoencoder, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.save(tmp_path / "m.safetensors")
+        continued = load(tmp_path / "m.safetensors").partial_fit(GAPS)
+    assert continued.scaling_ == fitted.scaling_
+    with pytest.raises(RecordError, match="does not fit them"):
+        continued.set_params(scaling=PerColumn(("debt",))).partial_fit(GAPS)
+
+
+def test_a_constant_column_is_exact_and_later_zeros_are_far_away() -> None:
+    positive = X + np.array([0, 1, 0, 0])
+    ae = quick(PerColumn((0, 3), (1,))).fit(positive)
+    np.testing.assert_array_equal(ae.reconstruct(positive)[:, 3], 7.5)
+    detector = OutlierDetector(ae, random_state=0).fit(positive)
+    odd = positive[:3].copy()
+    odd[:, 0] = [0.0, -5.0, 1e6]
+    scores = detector.score_samples(np.concatenate([odd, positive]))
+    assert np.isfinite(scores).all()
+    assert (scores[:3] < np.quantile(scores[3:], 0.05)).all()
+
+
+def test_errors_name_the_column() -> None:
+    with pytest.raises(
+        DataError, match=r"feature 'debt'.* has 0, and Logarithm\(\) takes numbers above 0: .*PerColumn"
+    ):
+        quick(Logarithm(), **KINDS).fit(FRAME)
+    with pytest.raises(
+        RecordError, match=r"names the column 'wage', and the examples have columns age, income, region, debt"
+    ):
+        quick(PerColumn(("wage",)), **KINDS).fit(FRAME)
+    with pytest.raises(RecordError, match="'region', which holds categories"):
+        quick(PerColumn(("region",)), **KINDS).fit(FRAME)
+    with pytest.raises(RecordError, match="names the column 4, and the examples have 4 columns"):
+        quick(PerColumn((), (4,))).fit(X)
+    with pytest.raises(RecordError, match="column 0 is named twice"):
+        PerColumn((0,), (0, 1))
+
+
+def test_a_file_whose_curves_do_not_increase_is_refused(fitted: Autoencoder, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "m.safetensors")
+    with opened(tmp_path / "m.safetensors") as contents:
+        tensors = contents.all_tensors(checked=False)
+        metadata = {name: text for name, text in contents.metadata.items() if name != CHECKSUM}
+    tensors["curve_knots"] = tensors["curve_knots"].flip(1)
+    (tmp_path / "bad.safetensors").write_bytes(b"".join(map(bytes, serialize(metadata, tensors))))
+    with pytest.raises(ModelFileError, match="do not increase"):
+        load(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.thorough
+def test_the_command_line_prints_the_chosen_columns(tmp_path: Path) -> None:
+    FRAME.to_csv(tmp_path / "t.csv", index=False)
+    words = ["bottleneck.size=2", "architecture.hidden=8", "epochs=2", "scaling=PerColumn", "missing=allow"]
+    result = CliRunner().invoke(app, ["train", "--data", f"{tmp_path}/t.csv", *words, "--out", f"{tmp_path}/r"])
+    assert result.exit_code == 0, result.output
+    assert "1 of 3 columns by logarithm: income" in " ".join(result.output.split())

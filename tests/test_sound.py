@@ -291,6 +291,9 @@ def test_an_invalid_series_is_one_sentence() -> None:
     ae, whole = fitted(MLP((4,)), 6), series(20)
     with pytest.raises(DataError, match=r"the series has shape \(20,\), .* reconstructs series of shape \(rows, 1\)"):
         ae.reconstruct_series(whole[:, 0])
+    whole[11] = 1e30
+    with pytest.raises(DataError, match=r"the value in row 11 is 1e\+30, too far from the training data"):
+        ae.reconstruct_series(whole)
     whole[13] = np.nan
     with pytest.raises(DataError, match="the value in row 13 is nan: replace it by a number"):
         ae.reconstruct_series(whole)
@@ -398,3 +401,18 @@ def test_the_summary_names_length_rate_channels_and_peak(trained: Path) -> None:
     peak = np.abs(wavfile.read(trained / "clean" / "0.wav")[1]).max() / 2**15
     row = next(line for line in done.stdout.splitlines() if "0.wav" in line)
     assert all(word in row for word in ("0.0375", "300", "16-bit", f"{peak:.4g}"))
+
+
+@pytest.mark.thorough
+def test_anomalies_in_a_recording_are_found(trained: Path) -> None:
+    words = ("--data", "clean", "--window", "32", "--out", "normal")
+    done = run("train", "bottleneck.size=4", "architecture.hidden=16", "epochs=4", *words, cwd=trained)
+    assert done.returncode == 0, done.stderr
+    values = np.tile(tone(300, 3), 2)
+    values[400:440] = np.random.default_rng(0).uniform(-1, 1, 40)
+    write(trained / "machine.wav", values)
+    done = run("detect", "normal", "--data", "machine.wav", "--out", "scores.csv", "false_alarm_rate=0.05", cwd=trained)
+    assert done.returncode == 0, done.stderr
+    scores = np.genfromtxt(trained / "scores.csv", delimiter=",", names=True)["score"]
+    assert len(scores) == 600
+    assert 390 <= np.argmin(scores) < 450

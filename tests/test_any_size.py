@@ -68,11 +68,11 @@ def test_the_receptive_field_is_what_a_pixel_depends_on(down: Any, up: Any, kern
     [
         (MLP(), (8, 8)),
         (Conv(), (8, 8)),
-        (Conv(code="map"), (64,)),
+        (Conv(code="map"), (60,)),
         (TCN(), (16, 3)),
         (Recurrent(), (16, 3)),
         (Attention(), (16, 3)),
-        (Conv(code="map", axes=1), (8, 2)),
+        (Conv(code="map", axes=1), (10, 2)),
         (Conv((8,), code="map"), (10, 12)),
         (Conv((8,), code="map"), (12, 10, 3)),
         (Conv((8, 16), code="map"), (28, 28)),

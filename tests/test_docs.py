@@ -31,6 +31,7 @@ PAGES = [
             "documents",
             "extending",
             "series",
+            "sound",
             "weights-and-groups",
         )
     ),

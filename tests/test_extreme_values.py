@@ -69,14 +69,14 @@ WITHOUT_NUMBERS = {  # take no examples
     *("get_feature_names_out", "guarantee", "load"),
 }
 
-OF_IMAGES = {"reconstruct_image"}  # tests/test_any_size.py
+OF_WHOLES = {"reconstruct_image", "reconstruct_series"}  # tests/test_any_size.py, tests/test_sound.py
 
 
 @pytest.mark.parametrize("kind", USES)
 def test_every_public_method_is_tested(kind: type) -> None:
     public = {name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name, None))}
     routing = {name for name in public if name.startswith("set_") and name.endswith("_request")}
-    assert public - LEARNS - ON_CODES - WITHOUT_NUMBERS - OF_IMAGES - routing == set(USES[kind])
+    assert public - LEARNS - ON_CODES - WITHOUT_NUMBERS - OF_WHOLES - routing == set(USES[kind])
 
 
 def examples(shape: tuple[int, ...], precision: str) -> Any:

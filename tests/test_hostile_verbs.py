@@ -18,6 +18,7 @@ from cases import thorough_where
 from hostile_files import edited
 from hostile_names import FILES, TEXTS, raw
 from PIL import Image
+from scipy.io import wavfile
 from test_cli import Done, run
 
 from isthmus import cli, plots
@@ -36,6 +37,7 @@ CELLS = [
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # what a spreadsheet computes begins so
 RUN, PICTURED = "run $(touch x) [b]'\"\x1b[31m", "--out <b>\u202e"
 TABLE, PICTURES, ARRAYS, CODES = "ta ble;$x\x1b[2J\u202e.csv", "-photos [red]\r<i>", "arrays\x07.npz", "codes$x.npy"
+SOUND = "-sound \x1b[2J<b>"
 QUICK = ("epochs=1", "architecture.hidden=4", "bottleneck.size=2")
 VERBS: dict[str, list[list[str]]] = {
     "train": [],  # as the fixture
@@ -61,7 +63,14 @@ VERBS: dict[str, list[list[str]]] = {
     "plot": [[RUN], [RUN, CELLS[5]]],
     "recipes": [[]],
     "components": [[CELLS[5]]],
-    "data": [[TABLE, "--labels", CELLS[0], "--id", CELLS[1]], [TABLE], [f"./{PICTURES}"], [ARRAYS], []],
+    "data": [
+        [TABLE, "--labels", CELLS[0], "--id", CELLS[1]],
+        [TABLE],
+        [f"./{PICTURES}"],
+        [f"./{SOUND}", "--window", "8"],
+        [ARRAYS],
+        [],
+    ],
     "encode": [[RUN, "--data", TABLE, "--id", CELLS[1], "--out", "codes.csv"], [f"./{PICTURED}", "--out", "codes.csv"]],
     "reconstruct": [
         [RUN, "--out", "made.csv"],
@@ -139,6 +148,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place = folder / PICTURES / classes[row % 4] / f"{FILES[row % len(FILES)]} {row}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(place)
+    for row in range(4):
+        place = folder / SOUND / f"{FILES[row]} {row}.wav"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        wavfile.write(place, 8000, rng.integers(-99, 99, 20, np.int16))
     np.savez(folder / ARRAYS, **{"x_train": np.ones((9, 3)), "\x1b[2J$x": np.ones(3), "<b>\u202e": np.ones((2, 2))})
     np.save(folder / CODES, np.zeros((3, 2), np.float32))
     told = ["--labels", CELLS[0], "--id", CELLS[1]]

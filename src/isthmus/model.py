@@ -309,10 +309,10 @@ class Model(InUnits):
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 
     def at_shape(self, shape: tuple[int, ...]) -> Model:
-        """This model for images of another size, with the same weights; missing values are not imputed.
+        """This model for images or series of another size, with the same weights; missing values are not imputed.
 
         Args:
-            shape: of one image, whose sides are multiples of the stride of the architecture's `receptive_field`, which is not None.
+            shape: of one image or series. Its sides are multiples of the stride of the architecture's `receptive_field`, not None.
         """
         other = copy(self)
         other._modules, other._buffers = {**self._modules}, {**self._buffers, "fill": None}

@@ -26,15 +26,17 @@ class Pair(NamedTuple):
 
 
 class ReceptiveField(NamedTuple):
-    """What a pixel of a reconstruction depends on in a fully convolutional architecture.
+    """What a pixel of a reconstruction, or a time step of a series, depends on in a fully convolutional architecture.
 
     Attributes:
         stride: the sides of an image must be multiples of this for encoder and decoder to treat all positions alike.
         radius: a pixel depends on no pixel of the image that is further away than this along an axis.
+        axes: the number of axes that are convolved over: 2 for images, 1 for series.
     """
 
     stride: int
     radius: int
+    axes: int = 2
 
 
 class Architecture(Record):
@@ -93,7 +95,8 @@ class Architecture(Record):
         return ()
 
     def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
-        """The receptive field if it is fully convolutional on images: weights for this shape then compute the same at any size; else None.
+        """The receptive field if it is fully convolutional on images or series: weights for this shape then compute the same at any
+        size; else None.
 
         Args:
             shape: of one example.

@@ -85,7 +85,7 @@ class Conv(Architecture):
         return _halved(self._sides(shape), len(self.channels) + 1)[-1] if self.code == "map" else ()
 
     def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
-        """That of images with ``code="map"`` whose sides are multiples of the stride: they are fully convolutional.
+        """That of images and series with ``code="map"`` whose sides are multiples of the stride: they are fully convolutional.
 
         None for other sides: their mirrored stages enlarge by less than 2, so that the weights compute something else at multiples.
 
@@ -93,10 +93,11 @@ class Conv(Architecture):
             shape: of one example.
         """
         stride = 2 ** (len(self.channels) + 1)
-        if self.code != "map" or len(sides := self._sides(shape)) != 2 or any(side % stride for side in sides):
+        sides = self._sides(shape)
+        if self.code != "map" or len(sides) > 2 or any(side % stride for side in sides):
             return None
         seen = [(pixel, *self._seen_by(pixel)) for pixel in range(stride)]
-        return ReceptiveField(stride, max(max(pixel - first, last - pixel) for pixel, first, last in seen))
+        return ReceptiveField(stride, max(max(pixel - first, last - pixel) for pixel, first, last in seen), len(sides))
 
     def _seen_by(self, pixel: int) -> tuple[int, int]:
         """The first and the last pixel along an axis on which a pixel of the reconstruction depends: layer by layer backwards."""

@@ -10,7 +10,7 @@ import torch
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
+from isthmus.architectures.base import Architecture, Initialization, Pair, ReceptiveField, blank, initialize
 from isthmus.nn.activations import Activation, activation_layers
 from isthmus.nn.invariant_layers import Conv1d, Dense
 from isthmus.nn.layers import FeaturesFirst, FeaturesLast, FromChannelsFirst, ToChannelsFirst
@@ -54,6 +54,16 @@ class TCN(Architecture):
 
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape[:1] if self.code == "sequence" else ()
+
+    def receptive_field(self, shape: tuple[int, ...]) -> ReceptiveField | None:
+        """That of ``code="sequence"``, which treats all times alike: the times on which a reconstruction depends, all of them before it.
+
+        Args:
+            shape: of one example.
+        """
+        if self.code != "sequence":
+            return None
+        return ReceptiveField(1, 4 * (self.kernel - 1) * (2 ** len(self.channels) - 1), axes=1)
 
     def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
         """Not for a single time: there oneDNN's weight gradients are not reproducible.

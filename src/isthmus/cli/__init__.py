@@ -6,6 +6,8 @@ Modules in reading order:
     signals         SIGTERM, SIGHUP and Ctrl-C
     printing        the tables of an evaluation
     data_options    --data and the reading options
+    output_files    the files that a verb writes for the files of a folder
+    sound           the summary of sound, and reconstruction of recordings of any length
     data_summary    the summary of a data set and of its pairs
     options         other options and arguments that several verbs share
     run             training of one run, from reading the data to the report

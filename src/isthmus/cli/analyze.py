@@ -203,5 +203,6 @@ def data(
             rows.append([name, str(error)])
     print_table(["data set", "description"], rows)
     print_line(
-        "or a path: .npy, .npz, .mtx, .idx, .idx.gz, .csv, .xlsx, .parquet, an image, or a folder of images (subfolders are labels)"
+        "or a path: .npy, .npz, .mtx, .idx, .idx.gz, .csv, .xlsx, .parquet, .wav, an image, or a folder of WAV files or "
+        "images (subfolders are labels)"
     )

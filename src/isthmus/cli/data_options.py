@@ -22,7 +22,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="mnist, fashion_mnist, digits, or a path: .npy .npz .mtx .idx .csv .xlsx .parquet, an image or a folder of images.",
+        help="mnist, fashion_mnist, digits, or a path: .npy .npz .mtx .idx .csv .xlsx .parquet .wav, an image, a folder of images or WAV.",
     ),
 ]
 
@@ -120,10 +120,15 @@ READ = {
         list[str] | None, _option("Lines that are not rows of the table, such as a title, units or totals.", "1-3,42")
     ],
     "window": Annotated[
-        int | None, _option("The table is a long series: the rows of a window. Windows are the examples.", "ROWS")
+        int | None,
+        _option(
+            "The table is a long series: the rows of a window. Windows are the examples. Of sound: the samples, default 1024.",
+            "ROWS",
+        ),
     ],
     "step": Annotated[
-        int | None, _option("The rows from one window to the next; default: an eighth of --window.", "ROWS")
+        int | None,
+        _option("The rows from one window to the next; default: an eighth of --window, of sound --window.", "ROWS"),
     ],
     "time": Annotated[str | None, _option("The table column with the time of each row of a series.")],
     "gap": Annotated[

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import count, islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isthmus.cli.console import counted, print_line, print_notes, print_table
+from isthmus.cli.sound import print_sound
 from isthmus.text import printable
 
 if TYPE_CHECKING:
@@ -23,7 +25,12 @@ _MAX_COLUMNS = 40  # columns in the printed table
 
 def print_data(data: str, options: ReadOptions, target: str | None = None) -> None:
     """Prints a summary of a data set, the notes of reading it, the columns of a table with their contents, and pairs with a target."""
-    _print_data(data, options)
+    from isthmus.data.sound.folder import holds_sound
+
+    if holds_sound(data):
+        print_sound(Path(data), options)
+    else:
+        _print_data(data, options)
     if target is not None:
         _print_pairs(data, options, target)
 

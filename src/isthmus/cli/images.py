@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isthmus.cli.console import counted, print_line, print_notes
+from isthmus.cli.output_files import Target, check_apart, check_free, check_parents
 from isthmus.text import command
 
 if TYPE_CHECKING:
@@ -26,13 +27,6 @@ _LARGE = 1 << 16  # a side that is a multiple of the stride of any architecture
 _MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 
 
-class _Target(NamedTuple):
-    """An image and the file that its reconstruction is written to."""
-
-    source: Path
-    out: Path
-
-
 def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     """Writes the reconstruction of an image, or of each image of a folder, as images of the same size and depth.
 
@@ -48,8 +42,8 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     targets, notes = list(_of_folder(path, out)) if path.is_dir() else [_of_file(path, out)], list[str]()
     if path.is_dir():
         notes = _folder_notes(path)
-    _check_free(targets)
-    _check_parents(targets)
+    check_free(targets)
+    check_parents(targets, "images")
     ae = run_folder.open_run(run)
     color = _is_color(run, ae)
     units = _units(run, ae)
@@ -76,10 +70,10 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
 
 def _how(run: Path, ae: Autoencoder) -> str:
     """How images are reconstructed: in tiles, or as patches and why."""
-    from isthmus.estimators.image_tiles import receptive_field
+    from isthmus.estimators.tiles import receptive_field
     from isthmus.io.files import shown
 
-    if receptive_field(ae.model_) is not None:
+    if receptive_field(ae.model_, axes=2) is not None:
         return f"{shown(run)} is fully convolutional: images are reconstructed in tiles, with the result of the whole image"
     model, sides = ae.model_, "x".join(map(str, ae.shape_[:2]))
     field = model.architecture.receptive_field((_LARGE, _LARGE, *model.shape[2:]))
@@ -97,15 +91,15 @@ def _how(run: Path, ae: Autoencoder) -> str:
     )
 
 
-def _of_file(path: Path, out: Path) -> _Target:
+def _of_file(path: Path, out: Path) -> Target:
     """The output file of one image."""
     from isthmus.cli.console import array_path
     from isthmus.data.images.single import WRITTEN
 
-    return _Target(path, array_path(out, "", tuple(WRITTEN)))
+    return Target(path, array_path(out, "", tuple(WRITTEN)))
 
 
-def _of_folder(path: Path, out: Path) -> Iterator[_Target]:
+def _of_folder(path: Path, out: Path) -> Iterator[Target]:
     """The output file of each image of a folder: the same relative path, with the extension .png for lossy and other formats."""
     from isthmus.data.images.folders import LeftOut, walk
     from isthmus.data.images.single import WRITTEN
@@ -113,8 +107,7 @@ def _of_folder(path: Path, out: Path) -> Iterator[_Target]:
     from isthmus.io.atomic import check_folder
     from isthmus.io.files import shown
 
-    if path.resolve() == out.resolve() or path.resolve() in out.resolve().parents:
-        raise DataError(f"--out {shown(out)} is in the folder of the images: choose another folder")
+    check_apart(path, out, "images")
     check_folder(out)
     made = dict[Path, Path]()
     for source in walk(path, LeftOut()).all_images():
@@ -125,7 +118,7 @@ def _of_folder(path: Path, out: Path) -> Iterator[_Target]:
                 f"{shown(made[target])} and {shown(source)} would both be written to {shown(target)}: rename one of them"
             )
         made[target] = source
-        yield _Target(source, target)
+        yield Target(source, target)
     if not made:
         raise DataError(f"{shown(path)} has no images: give an image, or a folder with images")
 
@@ -140,32 +133,6 @@ def _folder_notes(path: Path) -> list[str]:
     what = "image is" if len(others) == 1 else "images are"
     renamed = [f"{len(others):,} {what} written as .png instead of the format of the file ({some(others)})"]
     return [*left_out.sentences(), *(renamed if others else [])]
-
-
-def _check_free(targets: list[_Target]) -> None:
-    """`DataError` if a file exists that would be written: nothing is overwritten."""
-    from isthmus.errors import DataError
-    from isthmus.io.files import shown
-
-    there = [each.out for each in targets if each.out.exists() or each.out.is_symlink()]
-    if there:
-        more = f" and {counted(len(there) - 1, 'more file')}" if len(there) > 1 else ""
-        raise DataError(f"{shown(there[0])}{more} would be overwritten: choose another --out, or remove what is there")
-
-
-def _check_parents(targets: list[_Target]) -> None:
-    """`DataError` if the folder of a file to be written is a file, or is to be written as one."""
-    from isthmus.errors import DataError
-    from isthmus.io.files import shown
-
-    files = {each.out: each.source for each in targets}
-    for folder in dict.fromkeys(parent for each in targets for parent in each.out.parents):
-        if folder in files:
-            raise DataError(
-                f"{shown(folder)} would be a folder of images, and the reconstruction of {shown(files[folder])}: rename one of them"
-            )
-        if folder.exists() and not folder.is_dir():
-            raise DataError(f"{shown(folder)} is a file, and images would be written into it: choose another --out")
 
 
 def _is_color(run: Path, ae: Autoencoder) -> bool:
@@ -234,7 +201,7 @@ def _check_depth(run: Path, units: _Units, path: Path, header: Header, color: bo
         )
 
 
-def _write(run: Path, ae: Autoencoder, units: _Units, target: _Target, color: bool) -> Single:
+def _write(run: Path, ae: Autoencoder, units: _Units, target: Target, color: bool) -> Single:
     """Reconstructs and writes one image; returns how it was read."""
     import numpy as np
 

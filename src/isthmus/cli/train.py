@@ -63,7 +63,7 @@ def train(
     origin = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
     dataset = origin.read()
     typed, pixels = shlex.join(["isthmus", *sys.argv[1:]]), run_record.pixels_of(dataset)
-    about = run_record.RunInfo(recipe, typed, tensorboard, checkpoint_every, pixels=pixels)
+    about = run_record.RunInfo(recipe, typed, tensorboard, checkpoint_every, pixels=pixels, rate=dataset.rate)
     with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
         corrupted = dataset.target is not None and getattr(ae.corruption, "corrupts", False)
         print_notes([*dataset.notes, *([_corruption_note(ae)] if corrupted else []), *_weights_notes(ae)], as_json)
@@ -159,7 +159,7 @@ def sweep(
             watch=progress(as_json),
             origin=source,
             about=run_record.RunInfo(
-                recipe, shlex.join(["isthmus", *sys.argv[1:]]), pixels=run_record.pixels_of(dataset)
+                recipe, shlex.join(["isthmus", *sys.argv[1:]]), pixels=run_record.pixels_of(dataset), rate=dataset.rate
             ),
             record=part.record,
         )

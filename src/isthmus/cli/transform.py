@@ -20,6 +20,7 @@ from isthmus.cli.console import (
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.images import reconstruct_images
 from isthmus.cli.options import Out, Run, all_examples
+from isthmus.cli.sound import reconstruct_sound
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
@@ -34,11 +35,11 @@ Labels = Annotated[
     ),
 ]
 
-Images = Annotated[
+Files = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[IMAGES]",
-        help="An image of any size, or a folder of images, whose reconstructions --out receives as images: PNG or TIFF.",
+        metavar="[FILES]",
+        help="An image of any size, a WAV file of any length, or a folder of them, whose reconstructions --out receives as such files.",
     ),
 ]
 
@@ -58,17 +59,18 @@ def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
 
 
 @takes_data
-def reconstruct(run: Run, data_options: DataOptions, path: Images = None, out: Out = None) -> None:
-    """Write the reconstructions of images of any size; or of --data or the run's held-out examples, in their units, as .npy or .csv."""
+def reconstruct(run: Run, data_options: DataOptions, path: Files = None, out: Out = None) -> None:
+    """Write the reconstructions of images or sound of any size; or of --data or the run's held-out examples, as .npy or .csv."""
+    from isthmus.data.sound.folder import holds_sound
     from isthmus.errors import RecordError
 
     if path is not None:
         if data_options.data is not None or data_options.options.given():
             raise RecordError(
-                f"{path} and --data with its options both say what to reconstruct: give one of them (images are written as images, "
+                f"{path} and --data with its options both say what to reconstruct: give one of them (files are written as files, "
                 "--data as .npy or .csv)"
             )
-        reconstruct_images(run, path, out)
+        (reconstruct_sound if holds_sound(path) else reconstruct_images)(run, path, out)
         return
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))

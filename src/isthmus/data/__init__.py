@@ -34,6 +34,7 @@ Modules in reading order:
     sparse_files    sparse matrices from .npz and Matrix Market files
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
+    sound/          recordings in WAV files, cut into windows
     row_roles       columns of weights and of groups
     file_formats    the format of a file, and the options that apply to it
     pairs           targets of examples, matched by file name, by id or by row

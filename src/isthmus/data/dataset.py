@@ -54,6 +54,7 @@ class Dataset:
         weights: the weight of each training example (n,), or None.
         groups: the group of each training example (n,), None where it is missing; or None. A split keeps groups together.
         groups_name: the name of their column or array, or None.
+        rate: of sound, the samples per second; None for other data.
         kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
     """
 
@@ -85,6 +86,7 @@ class Dataset:
     weights: Array | None = None
     groups: Array | None = None
     groups_name: str | None = None
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "images":  # mark the arrays too, so that slices keep their kind

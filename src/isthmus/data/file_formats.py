@@ -8,6 +8,7 @@ from pathlib import Path
 from isthmus.data.images import ENDINGS, OTHER_KINDS
 from isthmus.data.options import ReadOptions, flag_of
 from isthmus.data.series.of_table import SERIES
+from isthmus.data.sound.folder import holds_sound
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
@@ -21,6 +22,7 @@ _TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *S
 _OPTIONS = {  # the valid options of each reader
     "images": {"resize", "patches", "split", "pages", "skip_broken"},
     "npy": {"window", "step", "pad"},
+    "sound": {"window", "step"},
     "npz": {"labels", "weights", "by"},
     "idx": set[str](),
     "mtx": set[str](),
@@ -33,15 +35,16 @@ _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "hea
     "labels": "a table, .npz or .h5ad file",
     **dict.fromkeys(("weights", "by"), "a table or .npz file"),
     **dict.fromkeys(("time", "gap"), "a table"),
-    **dict.fromkeys(("window", "step", "pad"), "a table or .npy file"),
+    **dict.fromkeys(("window", "step"), "a table, .npy or WAV file"),
+    "pad": "a table or .npy file",
     **dict.fromkeys(("resize", "patches", "split", "pages", "skip_broken"), "an image or a folder of images"),
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",
     **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
 }
 _KINDS = (
-    ".npy, .npz, .mtx, .h5ad, .idx, .idx.gz, .csv, .tsv, .parquet, an image or a folder of images; or .txt, .dat, .xlsx, "
-    "or text as .gz, .bz2, .xz, .zst, .zip"
+    ".npy, .npz, .mtx, .h5ad, .idx, .idx.gz, .csv, .tsv, .parquet, .wav, an image or a folder of images or of WAV files; or .txt, "
+    ".dat, .xlsx, or text as .gz, .bz2, .xz, .zst, .zip"
 )
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 
@@ -61,6 +64,8 @@ def check_options(path: Path, kind: str, options: ReadOptions) -> None:
 
 def format_of(path: Path) -> str:
     """The name of the reader for a path, a key of `_OPTIONS`."""
+    if holds_sound(path):
+        return "sound"
     if path.is_dir() or path.suffix.lower() in ENDINGS:
         return "images"
     name = path.name.lower()

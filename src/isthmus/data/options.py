@@ -111,8 +111,9 @@ class ReadOptions(Record):
         sheet: the sheet of an Excel file; the first one by default.
         skip_lines: lines of a text file, or rows of a sheet, that are not part of the table, such as a title, units or totals: numbers
             and ranges, such as "1-3,42". They apply to this file only, not to other files that are read for a run.
-        window: the rows of a window: the table is a long series, whose windows are the examples (`isthmus.data.Windows`).
-        step: the rows from one window to the next; by default an eighth of a window.
+        window: the rows of a window: the table is a long series, whose windows are the examples (`isthmus.data.Windows`). Of sound the
+            samples of a window, by default 1,024.
+        step: the rows from one window to the next; by default an eighth of a window, of sound a whole window.
         time: the column of a series with the time of each row, dates or numbers.
         gap: the longest interval between neighboring rows that is no gap, in seconds or in the unit of the time.
         pad: whether stretches of a series that are shorter than a window are padded with missing values.
@@ -200,6 +201,7 @@ class Reused(NamedTuple):
         table: how the columns of its training data became features; None for numbers alone and other data.
         missing: whether a category that the training data did not have is a missing value; else it is an error.
         all_columns: whether the frame of the data set keeps all columns of a file that nobody left out, for a completed table.
+        rate: the samples per second of its recordings; None if they are unknown, and for other data.
     """
 
     options: ReadOptions
@@ -209,3 +211,4 @@ class Reused(NamedTuple):
     table: TableEncoding | None = None
     missing: bool = True
     all_columns: bool = False
+    rate: int | None = None

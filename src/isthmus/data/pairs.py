@@ -22,7 +22,7 @@ __all__ = ["paired"]
 
 Array = npt.NDArray[Any]
 _LISTED = 3  # names in a message
-_PAGE = re.compile(r"(.*?)((?: page \d+)?(?: patch \d+,\d+)?)", re.DOTALL)
+_PAGE = re.compile(r"(.*?)((?: page \d+)?(?: patch \d+,\d+| window \d+)?)", re.DOTALL)
 _MAX_VALUES = 2**22  # of the pairs that are compared with a random order
 _MAX_EXAMPLES = 2000
 _N_ORDERS = 19  # random orders of the targets
@@ -87,7 +87,10 @@ def paired(dataset: Dataset, target: Dataset) -> Dataset:
 
 
 def _check_parts(dataset: Dataset, target: Dataset) -> None:
-    """`DataError` if only one of both has a test or validation part."""
+    """`DataError` if only one of both has a test or validation part, or if rates of recordings differ."""
+    if dataset.rate != target.rate:
+        ours, theirs = (f"{each.rate:,} samples per second" if each.rate else "no rate" for each in (dataset, target))
+        raise DataError(f"{dataset.name} has {ours}, and {target.name} {theirs}: give recordings of one rate")
     for part in _PARTS:
         lacks = [side for side in (dataset, target) if getattr(side, part.values) is None]
         if len(lacks) == 1:
@@ -103,7 +106,7 @@ def _match(dataset: Dataset, target: Dataset, part: _Part) -> tuple[Array, Array
     ours, theirs = getattr(dataset, part.ids), getattr(target, part.ids)
     files = dataset.id_name == target.id_name == "file" and ours is not None and theirs is not None
     if files and not n == m == 1:
-        what = "images" if dataset.groups_name != "image" else "patches"
+        what = "windows" if dataset.rate else "patches" if dataset.groups_name == "image" else "images"
         kept, rows = _by_name(dataset, target, _stems(dataset, ours), _stems(target, theirs))
         return (
             kept,

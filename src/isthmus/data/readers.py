@@ -35,6 +35,8 @@ from isthmus.data.series.of_table import (
     windows_of_rows,
 )
 from isthmus.data.series.windows import Windows
+from isthmus.data.sound.folder import holds_sound
+from isthmus.data.sound.windows import read_sound, sound_rows
 from isthmus.data.sparse_files import read_mtx
 from isthmus.data.tables.frame import frame_column, read_frame
 from isthmus.data.tables.growing import FilePart
@@ -117,10 +119,10 @@ def read(
     reused: Reused | None = None,
     **named: Any,
 ) -> Dataset:
-    """Reads your own data: .npy (memory-mapped), .npz, .mtx, IDX, text table, Excel, Parquet, image, folder of images, or data frame.
+    """Reads your own data: .npy (memory-mapped), .npz, .mtx, IDX, text table, Excel, Parquet, WAV, image, folder, or data frame.
 
     Args:
-        path: a regular file, not a symbolic link; a folder; a pandas, polars or pyarrow frame; or an AnnData object.
+        path: a regular file, not a symbolic link; a folder of images or WAV files; a pandas, polars or pyarrow frame; or an AnnData object.
         options: how to read it; by default this is detected from the file.
         reused: the run that the examples are for. Its columns are selected by name, and its options are the defaults.
         named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
@@ -143,6 +145,9 @@ def read(
     """
     options = (options or ReadOptions()).replace(**named)
     merged = _for_series(options, reused)
+    if holds_sound(path):
+        check_options(Path(path), "sound", options)
+        return read_sound(Path(path), merged, reused)
     if merged.window is not None and column_names(path) is None:
         return series_dataset(*read_series(partial(_read, path), merged, reused), options.window is not None)
     check_no_series(merged)
@@ -259,6 +264,8 @@ def _read_arrays(path: Path, kind: str, options: ReadOptions, reused: Reused | N
         return read_images(path, options, reused)
     if kind == "h5ad":
         return read_h5ad(path, options)
+    if kind == "sound":
+        return sound_rows(path, reused)
     if kind == "mtx":
         return read_mtx(path)
     if kind == "npy":

@@ -25,7 +25,7 @@ Read in this order:
     context                 the meaning of y for a conditional autoencoder
     importance              log-likelihoods by importance sampling
     inference               batches of rows through the model, bit-identical in any grouping
-    image_tiles             the reconstruction of an image of any size, part by part
+    tiles                   the reconstruction of an image or a series of any size, part by part
     latent_density          a density for sampling codes without a prior
     fitted_state            the fitted attributes, in one object
     preparation             checked examples, resolved components and a model, before training

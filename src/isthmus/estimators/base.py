@@ -38,13 +38,13 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
-from isthmus.estimators.image_tiles import check_image, check_out, reconstruct_parts, write_part
 from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
 from isthmus.estimators.overflow import ComputableRange, check_computable
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.support_check import check_steps
+from isthmus.estimators.tiles import check_out, check_whole, reconstruct_parts, write_part
 from isthmus.estimators.unit_check import check_units, check_units_once
 from isthmus.io.memory_limit import check_memory, check_work
 from isthmus.model import Model
@@ -223,28 +223,77 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> ae.reconstruct_image(page).shape
             (50, 31)
         """
+        self._check_whole_possible("reconstruct_image", "images")
+        return self._in_parts(image, 2, tile, out)
+
+    def reconstruct_series(self, series: Any, *, tile: int = 65_536, out: Array | None = None) -> Array:
+        """Reconstructs one series of any length, such as a recording that a denoising autoencoder of windows restores.
+
+        If the architecture is fully convolutional (`Conv` with ``code="map"``, trained on windows whose length is a multiple of its
+        stride; `TCN` with ``code="sequence"``), tiles are computed with a margin of its receptive field: the result is the same for
+        every tile length, apart from rounding. Others reconstruct windows of the length of the training examples, which overlap by
+        half; every row is their mean, weighted by its distance from their ends.
+
+        The memory that it needs in addition to series and result grows with ``tile``, and not with the series. The rows are taken as
+        equally far apart, and without a gap.
+
+        Args:
+            series: (rows, channels), or (rows,) if the training examples have no axis of channels, in the units of the training data; an
+                array, a memory map or a tensor.
+            tile: the rows of the parts that are computed one by one. It is halved while it requires more memory than a loaded
+                autoencoder is allowed.
+            out: another array or memory map of its shape, which receives the result. Integers are rounded, and limited to the range
+                of their dtype. None: a new array of floats.
+
+        Returns:
+            The reconstruction, of the shape of the series and in its units.
+
+        Raises:
+            NotPossibleError: the autoencoder is conditional, or was not fitted on series.
+            DataError: the series is not an array, has other axes or channels than the training examples, or a value is not finite.
+            RecordError: tile or out is invalid.
+
+        Examples:
+            >>> windows = isthmus.data.Windows(np.sin(np.arange(400) / 5), length=32)
+            >>> net = Autoencoder(4, architecture=Conv((8,), code="map"), epochs=1, random_state=0).fit(windows)
+            >>> net.reconstruct_series(np.sin(np.arange(1001) / 5)[:, None]).shape
+            (1001, 1)
+        """
+        self._check_whole_possible("reconstruct_series", "series")
+        return self._in_parts(series, 1, tile, out)
+
+    def _check_whole_possible(self, method: str, what: Literal["images", "series"]) -> None:
+        """`NotPossibleError` unless the autoencoder was fitted on images or series, without context."""
         fitted = self._require_fitted()
         colors = fitted.kind == "windows" and self.shape_[2:] in {(1,), (3,)}
-        if len(self.shape_) not in {2, 3} or not (fitted.kind == "images" or colors):
+        fits = {
+            "images": len(self.shape_) in {2, 3} and (fitted.kind == "images" or colors),
+            "series": fitted.kind == "series",
+        }
+        if not fits[what]:
             raise NotPossibleError(
-                f"reconstruct_image requires an autoencoder of images, and examples of this one have kind {fitted.kind!r} and shape "
-                f"{self.shape_}; use reconstruct, or, if they are images, fit with kind='images'"
+                f"{method} requires an autoencoder of {what}, and examples of this one have kind {fitted.kind!r} and shape "
+                f"{self.shape_}; use reconstruct, or, if they are {what}, fit with kind={what!r}"
             )
         if fitted.model.architecture.context is not None:
-            raise NotPossibleError(
-                "reconstruct_image has no y for a conditional autoencoder; use reconstruct on patches"
-            )
+            parts = "patches" if what == "images" else "windows"
+            raise NotPossibleError(f"{method} has no y for a conditional autoencoder; use reconstruct on {parts}")
+
+    def _in_parts(self, given: Any, axes: Literal[1, 2], tile: int, out: Array | None) -> Array:
+        """The reconstruction of an image (2 axes) or a series (1 axis), part by part."""
+        fitted, what, units = self._require_fitted(), *(("series", "rows") if axes == 1 else ("image", "pixels"))
         if not isinstance(tile, Integral) or tile < 1:
-            raise RecordError(f"invalid tile={quoted(tile, 20)}: expected a positive number of pixels")
-        values = check_image(image, self.shape_)
+            raise RecordError(f"invalid tile={quoted(tile, 20)}: expected a positive number of {units}")
+        values = check_whole(given, self.shape_, axes)
         if out is not None:
-            check_out(out, image, values)
-        thinned = values[:: 1 + len(values) // 1024, :: 1 + values.shape[1] // 1024]
+            check_out(out, given, values, what)
+        thinned = values[tuple(slice(None, None, 1 + side // 1024 ** (3 - axes)) for side in values.shape[:axes])]
         check_units(thinned[None], fitted.model.extent, Positions(), fitted.model)
         with fitted.weights_locked():
             for part in reconstruct_parts(
                 fitted.model,
                 values,
+                axes,
                 int(tile),
                 lambda model, rows: self._check_part(replace(fitted, model=model), rows),
             ):

@@ -23,6 +23,7 @@ class Errors:
         column_error: unexplained variance of a column, the mean over the columns of a table that vary, so that every column
             counts equally; of windows, over channels. None for images. For a table with other columns than numbers the mean of
             `MethodErrors.error`: of a category the fraction of wrong values / that of always the most frequent category.
+        snr: signal-to-noise ratio, 10 log10(variance of the targets / mse), in dB. None but for series with a target, such as sound.
     """
 
     mse: float | None
@@ -31,6 +32,7 @@ class Errors:
     ssim: float | None = None
     explained_variance: float | None = None
     column_error: float | None = None
+    snr: float | None = None
 
     @property
     def error(self) -> float:

@@ -157,6 +157,8 @@ def _measured(ae: Autoencoder, values: Array, train: Array | None, targets: _Tar
         reference = reference_for(ae, targets.held, pairs)
     training, rows = (None, None) if train is None else sample(train, MAX_TRAINING_EXAMPLES)
     mean = mean_errors(ae, values, subspace, data_range, reference)
+    if reference is not None and ae.kind_ == "series":
+        mean["signal"] = _variance(truth)
     uneven = bool((_scales(ae) != _scales(ae).flat[0]).any())
     columns = column_errors(ae, truth, {name: mean[name] for name in _BY_COLUMN if name in mean})
     result = Evaluation(
@@ -231,6 +233,7 @@ def _errors(mean: dict[str, Any], method: str, data_range: float, uneven: bool, 
         ssim=mean.get(f"{method} ssim".strip()),
         explained_variance=1 - scaled / total if total else None,
         column_error=column_error,
+        snr=_snr(mse, mean.get("signal")) if method != "pca" else None,
     )
 
 
@@ -245,6 +248,20 @@ def _nats(mean: dict[str, Any], n_features: int, weighted: bool) -> Nats:
     nll, penalty = mean["nll"] * n_features, mean["penalty"] * n_features
     bce = (mean.get("bce"), mean.get("bce lower bound"))
     return Nats(nll, penalty, nll + penalty, (nll + penalty) / n_features, *bce, weighted or None)
+
+
+def _variance(values: Array) -> float:
+    """The variance of series (n, time, channels) about the means of their channels, the mean over channels."""
+    total, squares, count = 0.0, 0.0, values.shape[0] * values.shape[1]
+    for _, block in blocks(values):
+        total += np.sum(block, axis=(0, 1), dtype=np.float64)
+        squares += np.square(block, dtype=np.float64).sum((0, 1))
+    return float(np.mean(squares / count - np.square(total / count)))
+
+
+def _snr(error: float | None, variance: float | None) -> float | None:
+    """The signal-to-noise ratio in dB; None where it is unknown or nothing varies."""
+    return psnr(error, math.sqrt(variance)) if error is not None and variance else None
 
 
 def _psnr(error: float | None, data_range: float) -> float | None:

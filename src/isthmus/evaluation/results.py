@@ -32,6 +32,7 @@ PATHS = {  # the short name of a figure, as in `metric=` and in the columns of t
     "mse_scaled": "errors.mse_scaled",
     "psnr": "errors.psnr",
     "ssim": "errors.ssim",
+    "snr": "errors.snr",
     "explained_variance": "errors.explained_variance",
     "column_error": "errors.column_error",
     "pca_mse": "pca.mse",
@@ -56,12 +57,14 @@ PATHS = {  # the short name of a figure, as in `metric=` and in the columns of t
     "input_mse_scaled": "restoration.input.mse_scaled",
     "input_psnr": "restoration.input.psnr",
     "input_ssim": "restoration.input.ssim",
+    "input_snr": "restoration.input.snr",
     "input_explained_variance": "restoration.input.explained_variance",
     "input_column_error": "restoration.input.column_error",
     "ridge_mse": "restoration.ridge.mse",
     "ridge_mse_scaled": "restoration.ridge.mse_scaled",
     "ridge_psnr": "restoration.ridge.psnr",
     "ridge_ssim": "restoration.ridge.ssim",
+    "ridge_snr": "restoration.ridge.snr",
     "ridge_explained_variance": "restoration.ridge.explained_variance",
     "ridge_column_error": "restoration.ridge.column_error",
     "lost_columns": "columns.lost",
@@ -152,6 +155,7 @@ class Evaluation(Result):
         squared = "by column" if self.mixed else "squared"
         ratio = "1 - squared error / squared distance from the mean"
         similarity = "structural similarity of images; at most 1, higher is better"
+        noise = "dB, variance of the targets / squared error; higher is better"
         parts = (nats.nll, nats.penalty) if nats.penalty else (None, None)
         weighted = " (columns weighted)" if nats.weighted else ""
         denoising = self.denoising or Denoising(None, None)
@@ -174,6 +178,7 @@ class Evaluation(Result):
             ("PCA's PSNR", by_pca.psnr, peak),
             ("SSIM", errors.ssim, similarity),
             ("PCA's SSIM", by_pca.ssim, similarity),
+            ("Signal-to-noise ratio", errors.snr, noise),
             ("Cross-entropy per pixel", nats.bce_per_pixel, "nats per pixel, of pixels in [0, 1]"),
             ("Lower bound of the cross-entropy", nats.bce_lower_bound, "nats per pixel, the entropy of the pixels"),
             ("MSE of corrupted examples", denoising.mse_corrupted, "squared units of the data"),
@@ -249,6 +254,7 @@ def _baseline_rows(name: str, errors: Errors) -> list[tuple[str, Any, str]]:
         (f"{name} error by column", errors.column_error, "mean over columns"),
         (f"{name} PSNR", errors.psnr, "dB; higher is better"),
         (f"{name} SSIM", errors.ssim, "structural similarity of images; at most 1, higher is better"),
+        (f"{name} signal-to-noise ratio", errors.snr, "dB; higher is better"),
     ]
 
 

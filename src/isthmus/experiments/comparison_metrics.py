@@ -66,6 +66,8 @@ COLUMNS = (  # a metric that no autoencoder has is left out
     Column("psnr", "PSNR", "more"),
     Column("pca_psnr", "PCA's PSNR"),
     Column("ssim", "SSIM", "more"),
+    Column("snr", "SNR", "more"),
+    Column("input_snr", "input's SNR"),
     Column("explained_variance", "explained variance", "more"),
     Column("bce_per_pixel", "BCE", "less", "units"),
     Column("nats", "nats", "less", "loss"),

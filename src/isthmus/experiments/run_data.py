@@ -95,7 +95,9 @@ def load_examples(
         own = source_of(run)
         dataset = read_data(run, own if target else own.without_target(), ae)
     else:
-        dataset = source.read(_reused(ae, options_of(run), ae.shape_)._replace(all_columns=all_columns))
+        dataset = source.read(
+            _reused(ae, options_of(run), ae.shape_)._replace(all_columns=all_columns, rate=info_of(run).rate)
+        )
     hint = how_to_fit_images(run, ae) if dataset.kind == "images" and len(ae.shape_) in (2, 3) else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
     check_shape_and_columns(ae, shape, dataset.columns, what=what, of=str(run), hint=hint)
@@ -133,7 +135,7 @@ def follow_series(run: Path, source: DataSource, ae: Autoencoder) -> tuple[Growi
 
 def _reused_in_time(run: Path, ae: Autoencoder) -> Reused:
     """How a series is read for an autoencoder: with windows of its length."""
-    return _reused(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)
+    return _reused(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)._replace(rate=info_of(run).rate)
 
 
 def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:

@@ -15,6 +15,7 @@ from isthmus.data import Dataset, names
 from isthmus.data import load as load_data
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.pairs import paired
+from isthmus.data.series.window_array import windows_of
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Missing
 from isthmus.errors import DataError, NotPossibleError
@@ -66,7 +67,7 @@ class DataSource:
         dataset = load_data(self.data, self.options, reused=reused, download=self.download)
         if self.target is None:
             return dataset
-        if dataset.kind == "series":
+        if windows_of(dataset.train) is not None:
             raise NotPossibleError(
                 "windows of a series have no targets: leave out --target (target=), or --window (window=)"
             )
@@ -103,6 +104,7 @@ class RunInfo:
             a run without such a record.
         pixels: the dtype of training images, and that of their targets where it is another one, such as "uint8 to uint16". None
             for other examples, and in records of older versions.
+        rate: the samples per second of its recordings; None for other examples.
     """
 
     recipe: str = "a model"
@@ -111,6 +113,7 @@ class RunInfo:
     checkpoint_every: Annotated[int, Field(gt=0)] | None = None
     remembers: str | None = None
     pixels: str | None = None
+    rate: Annotated[int, Field(gt=0)] | None = None
 
     @property
     def quoted_command(self) -> str:

@@ -65,7 +65,7 @@ def training_and_validation(given: Given, missing: Missing, kinds: Any = None) -
             Labeled(examples.some(each), *(some_labels(of, each) for of in (y, target, weights))) for each in rows
         )
         return train, held
-    if examples.kind == "series":
+    if examples.kind == "series" and given.groups is None:
         raise DataError(
             "windows of a series share rows, so that a random tenth of them is no new data: pass isthmus.data.Windows, or validation_data"
         )

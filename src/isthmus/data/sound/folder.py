@@ -1,0 +1,78 @@
+"""The recordings of a WAV file or a folder of WAV files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from isthmus.data.images.folders import some
+from isthmus.data.images.formats import is_image
+from isthmus.data.sound.recording import Recording, read_recording
+from isthmus.errors import DataError
+from isthmus.io.files import shown
+
+__all__ = ["ENDINGS", "holds_sound", "read_recordings", "sound_files"]
+
+ENDINGS = (".wav", ".wave")
+
+
+def holds_sound(path: Any) -> bool:
+    """Whether this is the path of a WAV file, or of a folder that has WAV files and no images."""
+    if not isinstance(path, str | os.PathLike) or not os.path.lexists(path):
+        return False
+    path = Path(path)
+    if not path.is_dir():
+        return path.suffix.lower() in ENDINGS
+    found = False
+    for file in _files(path):
+        if is_image(file):
+            return False
+        found = found or file.suffix.lower() in ENDINGS
+    return found
+
+
+def sound_files(path: Path) -> tuple[list[Path], list[str]]:
+    """The WAV files of a folder and its subfolders, sorted, or the file itself; and a note on other files."""
+    if not path.is_dir():
+        return [path], []
+    files = sorted(_files(path))
+    sound = [file for file in files if file.suffix.lower() in ENDINGS and not file.is_symlink()]
+    others = [file for file in files if file not in set(sound)]
+    if not others:
+        return sound, []
+    are = (
+        "file is no WAV file or is a link, and was"
+        if len(others) == 1
+        else "files are no WAV files or are links, and were"
+    )
+    return sound, [f"{len(others):,} other {are} ignored: {some(others)}"]
+
+
+def read_recordings(files: list[Path]) -> list[Recording]:
+    """The recordings of files, of one rate and one number of channels.
+
+    Raises:
+        DataError: a file is damaged, or rates or channels differ.
+    """
+    found = [read_recording(file) for file in files]
+    first = found[0]
+    for each in found:
+        if each.rate != first.rate:
+            raise DataError(
+                f"{shown(first.path)} has {first.rate:,} samples per second, and {shown(each.path)} {each.rate:,}: resample all to one rate"
+            )
+        if each.channels != first.channels:
+            n, m = first.channels, each.channels
+            raise DataError(
+                f"{shown(first.path)} has {n} channel{'s' * (n > 1)}, and {shown(each.path)} {m}: save all as mono, or all as stereo"
+            )
+    return found
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The files of a folder and its subfolders, without hidden ones."""
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(folder) / name for name in names if not name.startswith("."))

@@ -25,17 +25,21 @@ from scipy import ndimage
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
-from isthmus import recipes
+from isthmus import Autoencoder
+from isthmus.architectures import MLP
+from isthmus.bottlenecks import Identity
 from isthmus.data.images.patches import cut_patches
 from isthmus.evaluation import ImageOutlierDetector, per_region_overlap, pixel_auroc
 from isthmus.experiments.reproduction import machine
+from isthmus.likelihoods import Normal
+from isthmus.optimizers import AdamW, OneCycle
 from isthmus.plots.heat_overlay import heat_overlay
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Random = np.random.Generator
 PAGE, DRAWING = HERE.parent / "docs" / "defects.md", HERE.parent / "docs" / "figures" / "defects.png"
 BEGIN, END = "<!-- figures: written by benchmarks/textures.py -->", "<!-- end of figures -->"
-SIDE, PATCH, WIDTH = 128, 32, 32
+SIDE, PATCH, WIDTH = 128, 32, 64
 N_TRAINING, N_NORMAL, N_GOOD, N_DEFECTS = 40, 10, 16, 6  # images; the last: of each kind of defect
 FIRST = 100  # random state; whatever was chosen was chosen on others
 
@@ -242,12 +246,14 @@ def measured(name: str, state: int) -> Measured:
     training = np.concatenate([cut_patches(as_bytes(texture(rng)), PATCH) for _ in range(N_TRAINING)])
     normal = [as_bytes(texture(rng)) for _ in range(N_NORMAL)]
     images = test_images(texture, rng)
-    began = time.perf_counter()
-    ae = recipes.convolutional(WIDTH).set_params(random_state=state, kind="images").fit(training)
-    seconds = {"isthmus": time.perf_counter() - began}
-    began = time.perf_counter()
+    began = time.process_time()
+    optimizer = AdamW(1e-3, schedule=OneCycle())
+    ae = Autoencoder(Identity(WIDTH), architecture=MLP((256,)), likelihood=Normal("learned"), optimizer=optimizer)
+    ae.set_params(epochs=20, random_state=state, kind="images").fit(training)
+    seconds = {"isthmus": time.process_time() - began}
+    began = time.process_time()
     pca = PatchPCA(training)
-    seconds["PCA of patches"] = time.perf_counter() - began
+    seconds["PCA of patches"] = time.process_time() - began
     detector = ImageOutlierDetector.from_fitted(ae, normal, false_alarm_rate=0.1)
     found = dict[str, dict[str, float]]()
     heat = [detector.heat_map(each.image) for each in images]
@@ -291,7 +297,7 @@ def main() -> None:
     parser.add_argument("--states", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    began = time.perf_counter()
+    began = time.process_time()
     states = range(FIRST, FIRST + given.states)
     found = {name: [measured(name, state) for state in states] for name in TEXTURES}
     draw({name: each[0] for name, each in found.items()})
@@ -307,13 +313,13 @@ def main() -> None:
         f"| {method} | {' | '.join(cell([each.figures[method][kind] for each in every]) for kind in DEFECTS)} |"
         for method in methods
     ]
-    minutes = (time.perf_counter() - began) / 60
+    minutes = (time.process_time() - began) / 60
     lines = [
         BEGIN,
         f"Mean, minimum and maximum over {given.states} random states, in %. Written by `python benchmarks/textures.py` on",
-        f"{datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes; {machine()}.",
+        f"{datetime.now(UTC):%Y-%m-%d} in {minutes:.1f} minutes of processor time; {machine()}.",
         "",
-        f"| texture | method | {' | '.join(METRICS)} | training, s |",
+        f"| texture | method | {' | '.join(METRICS)} | training, processor s |",
         "|---|---|---|---|---|---|",
         *rows,
         "",

@@ -28,6 +28,7 @@ PAGES = [
             "beyond",
             "counts",
             "data-frames",
+            "defects",
             "documents",
             "extending",
             "series",

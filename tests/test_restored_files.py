@@ -306,6 +306,6 @@ def test_detection_and_evaluation_say_what_they_count(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"note: {labels}" in done.stdout
     assert "the guarantee counts" not in done.stdout
-    done = run("detect", str(place), "--data", str(tmp_path / "pages"), cwd=tmp_path)
+    done = run("detect", str(place), "--data", str(tmp_path / "pages"), "--patches", "4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"{labels}, and the guarantee counts patches and not images" in done.stdout

@@ -20,6 +20,7 @@ Modules in reading order:
     calibration     normal examples for detectors
     follow          anomaly detection in a file that grows
     detect_series   anomaly detection in series
+    detect_images   anomaly detection in whole images
     detect          anomaly detection
     finetune        classifiers
     compress        compressed files

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
 
-__all__ = ["NormalExamples", "calibrated", "normal_examples"]
+__all__ = ["NormalExamples", "calibrated", "early_stopping_note", "normal_examples"]
 
 
 class NormalExamples(NamedTuple):
@@ -53,10 +53,10 @@ def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, norma
     reference = run_labels.with_contexts(ae, reference)
     if normal is not None:
         fresh, note = exclude_trained(run_data.membership_of(run), reference)
-        return NormalExamples(fresh, (note, _early_stopping_note(run, ae, fresh)), _training_examples(run, ae))
+        return NormalExamples(fresh, (note, early_stopping_note(run, ae, fresh)), _training_examples(run, ae))
     part = run_data.split_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
-    notes = (*part.notes, _early_stopping_note(run, ae, examples))
+    notes = (*part.notes, early_stopping_note(run, ae, examples))
     if not others:
         return NormalExamples(examples, notes, part.train)
     note = (
@@ -80,7 +80,7 @@ def _training_examples(run: Path, ae: Autoencoder) -> Any:
         return None
 
 
-def _early_stopping_note(run: Path, ae: Autoencoder, normal: Any) -> str:
+def early_stopping_note(run: Path, ae: Autoencoder, normal: Any) -> str:
     """A note about normal examples that early stopping used; "" if there are none, or the run's data are gone."""
     from isthmus.errors import DataError
     from isthmus.experiments import run_data

@@ -10,6 +10,7 @@ import typer
 from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions, takes_data
+from isthmus.cli.detect_images import ImageTask, detect_in_images
 from isthmus.cli.detect_series import SeriesTask, detect_in_series, print_written, trained_marks
 from isthmus.cli.options import DetectorFields, Json, Out, Run, Save, check_save_path, with_fields
 
@@ -35,6 +36,12 @@ def detect(
     normal: Annotated[
         str | None, typer.Option(help="Normal examples for calibration; default: the held-out examples of the run.")
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a run on patches: a folder with the masks of the anomalous pixels of --data, such as ground_truth. It adds metrics."
+        ),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option(
@@ -54,13 +61,13 @@ def detect(
     In a series: write the score of each time step, and alarms with begin, end and the channels to blame. With --labels, a column with 1
     for anomalous time steps, also VUS-PR and other metrics.
 
+    With a run on patches of images: write the score of each whole image, and a heat map on it; with --masks, also image AUROC, pixel AUROC
+    and PRO. Give --patches to detect anomalous patches instead.
+
     RUN may also be a detector file written by --save. Its threshold does not change.
     """
-    from isthmus.data.images.patches import evaluation_note
-    from isthmus.data.parts import test_part
     from isthmus.estimators.outlier_detector import OutlierDetector
-    from isthmus.evaluation import detection_result
-    from isthmus.experiments import detection, run_data, run_folder, run_labels
+    from isthmus.experiments import detection, run_data, run_folder
 
     path = detection.csv_path(out, "anomalies.csv")
     _check_paths(path, save, {"--data": data_options.data, "--normal": normal, "RUN": str(run)}, follow)
@@ -74,27 +81,70 @@ def detect(
     new = with_fields(
         OutlierDetector(calibration_fraction=0.5, random_state=0), settings, "anomaly_score=nats", options
     )
-    known_ae = None if loaded is None else loaded.autoencoder_
-    is_series = getattr(opened if known_ae is None else known_ae, "kind_", "") == "series"
+    is_series = getattr(opened if loaded is None else loaded.autoencoder_, "kind_", "") == "series"
     _check_follow(run, is_series, follow, idle)
-    if is_series:
-        detect_in_series(SeriesTask(run, data_options, normal, loaded, new, path, save, as_json), follow, idle)
+    if _are_images(
+        run, data_options, loaded, masks, [*(settings or []), *_given(save=save, contamination=contamination)]
+    ):
+        detect_in_images(ImageTask(run, data_options, normal, masks, false_alarm_rate, path, as_json))
         return
-    ae, dataset = run_data.load_examples(run, data_options.source, known_ae, parts="test", allow_extreme=True)
+    task = SeriesTask(run, data_options, normal, loaded, new, path, save, as_json)
+    if is_series:
+        detect_in_series(task, follow, idle)
+    else:
+        _detect_in_examples(task)
+
+
+def _are_images(
+    run: Path, data_options: DataOptions, loaded: OutlierDetector | None, masks: Path | None, others: list[str]
+) -> bool:
+    """Whether anomalies are detected in whole images; `RecordError` if an option cannot be used."""
+    from isthmus.errors import RecordError
+    from isthmus.experiments.whole_images import detects_whole_images
+
+    images = loaded is None and detects_whole_images(run, data_options.options)
+    if masks is not None and not images:
+        raise RecordError(
+            f"--masks is for whole images, and {run} is no run on patches of images in their own size, or --patches is given: leave it out"
+        )
+    if images and others:
+        raise RecordError(
+            f"{run} was trained on patches, and detection in whole images has no {others[0]}: leave it out, or give --patches to detect "
+            "anomalous patches"
+        )
+    return images
+
+
+def _given(**options: Any) -> list[str]:
+    """The flags of the options that are given."""
+    return [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+
+
+def _detect_in_examples(task: SeriesTask) -> None:
+    """Writes the scores of the examples, and of images a figure."""
+    from isthmus.data.images.patches import evaluation_note
+    from isthmus.data.parts import test_part
+    from isthmus.evaluation import detection_result
+    from isthmus.experiments import detection, run_data, run_labels
+
+    run, loaded = task.run, task.loaded
+    known_ae = None if loaded is None else loaded.autoencoder_
+    ae, dataset = run_data.load_examples(run, task.source(), known_ae, parts="test", allow_extreme=True)
     dataset, part_note = test_part(dataset)
     dataset = run_labels.with_contexts(ae, dataset)
-    examples = NormalExamples() if loaded is not None else normal_examples(run, ae, data_options, normal)
+    examples = NormalExamples() if loaded is not None else normal_examples(run, ae, task.data_options, task.normal)
     patches = evaluation_note(dataset.ids, dataset.train.shape[1], dataset.train_labels is not None, detects=True)
     marks, trained = trained_marks(run, dataset.train)
     notes = (*dataset.notes, part_note, *examples.notes, trained, patches)
-    print_notes([each for each in notes if each], as_json)
-    detector = loaded or calibrated(run, ae, examples, new, as_json)
+    print_notes([each for each in notes if each], task.as_json)
+    detector = loaded or calibrated(run, ae, examples, task.new, task.as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys() | marks)
-    detection.write(path, found)
-    figure = detection.draw(path, found)
-    if save is not None:
-        detector.save(save)
-    _print_detections(found, detector, [path] if figure is None else [path, figure], save, as_json)
+    detection.write(task.path, found)
+    figure = detection.draw(task.path, found)
+    if task.save is not None:
+        detector.save(task.save)
+    written = [task.path] if figure is None else [task.path, figure]
+    _print_detections(found, detector, written, task.save, task.as_json)
 
 
 def _check_paths(path: Path, save: Path | None, inputs: dict[str, str | None], follow: bool) -> None:
@@ -140,7 +190,7 @@ def _check_no_options(run: Path, settings: list[str] | None, options: dict[str, 
     """`RecordError` if options or ``field=value`` words are given that a saved detector cannot use."""
     from isthmus.errors import RecordError
 
-    names = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    names = _given(**options)
     if unused := next(iter([*names, *(settings or [])]), None):
         raise RecordError(f"{run} is a detector with a fixed threshold: omit {unused}, or give the run instead")
 

@@ -23,7 +23,7 @@ __all__ = ["SeriesTask", "detect_in_series", "print_written", "trained_marks"]
 
 
 class SeriesTask(NamedTuple):
-    """What the command line asks for a series."""
+    """What the command line asks for examples or a series."""
 
     run: Path
     data_options: DataOptions

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.console import counted, print_line, print_notes
 from isthmus.cli.output_files import Target, check_apart, check_free, check_parents
-from isthmus.text import command
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from isthmus.data.images.headers import Header
-    from isthmus.data.images.single import Single
     from isthmus.estimators.autoencoder import Autoencoder
 
     Array = NDArray[Any]
@@ -35,6 +32,7 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     from isthmus.data.images.single import read_image_header
     from isthmus.errors import RecordError
     from isthmus.experiments import run_folder
+    from isthmus.experiments.image_units import check_depth, is_color, units_of
     from isthmus.io.files import shown
 
     if out is None:
@@ -45,10 +43,9 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     check_free(targets)
     check_parents(targets, "images")
     ae = run_folder.open_run(run)
-    color = _is_color(run, ae)
-    units = _units(run, ae)
+    color, units = is_color(run, ae), units_of(run, ae)
     for each in targets:
-        _check_depth(run, units, each.source, read_image_header(each.source), color)
+        check_depth(run, units, each.source, read_image_header(each.source), color)
     print_notes([*notes, _how(run, ae), *([units.note] if units.note else [])])
     changes, several, n_written = Counter[str](), list[Path](), 0
     try:
@@ -135,82 +132,17 @@ def _folder_notes(path: Path) -> list[str]:
     return [*left_out.sentences(), *(renamed if others else [])]
 
 
-def _is_color(run: Path, ae: Autoencoder) -> bool:
-    """Whether a run reconstructs color images; `DataError` if it does not reconstruct gray or color images."""
-    from isthmus.errors import DataError
-    from isthmus.io.files import shown
-
-    shape = ae.shape_
-    if ae.kind_ not in {"images", "windows"} or len(shape) not in {2, 3} or shape[2:] not in {(), (1,), (3,)}:
-        data = command("isthmus", "reconstruct", run, "--data", "PATH")
-        raise DataError(
-            f"{shown(run)} was trained on examples of kind {ae.kind_} and shape {shape}, not on gray or color images: use {data}"
-        )
-    return shape[2:] == (3,)
-
-
-class _Units(NamedTuple):
-    """The units of a run's images: `top` stands for white, 1, 255 or 65,535; and a note where they are guessed."""
-
-    top: int
-    trained: str
-    note: str
-
-
-def _units(run: Path, ae: Autoencoder) -> _Units:
-    """The units of a run's images, by the dtype in its record, else by their range; `DataError` if these are no units of image files."""
-    from isthmus.errors import DataError
-    from isthmus.experiments.run_record import info_of
-    from isthmus.io.files import shown
-
-    pixels, extent = info_of(run).pixels, ae.model_.extent
-    least, largest = (0.0, 255.0) if extent is None else (float(extent.least.min()), float(extent.largest.max()))
-    trained = f"values from {least:g} to {largest:g}"
-    if pixels is not None and " to " in pixels:
-        raise DataError(
-            f"{shown(run)} was trained on images and targets in different units ({pixels}): use ae.reconstruct_image in Python"
-        )
-    if least >= 0 and largest <= 1:
-        note = f"{shown(run)} was trained on {trained}: pixels are divided by the largest number of their bits"
-        return _Units(1, trained, note)
-    if pixels in {"uint8", "uint16"}:
-        return _Units(255 if pixels == "uint8" else 65_535, trained, "")
-    if pixels is None and least >= 0 and largest <= 65_535 and least % 1 == largest % 1 == 0:
-        bits = 8 if largest <= 255 else 16
-        note = f"{shown(run)} was trained on {trained}, which are taken as pixels with {bits} bits"
-        return _Units(2**bits - 1, trained, note)
-    raise DataError(
-        f"{shown(run)} was trained on {trained}, and images have whole numbers from 0 to 255 or 65,535: use ae.reconstruct_image in "
-        "Python, with an image in the units of training"
-    )
-
-
-def _check_depth(run: Path, units: _Units, path: Path, header: Header, color: bool) -> None:
-    """`DataError` unless an image has the depth of the training images."""
-    from isthmus.data.images.single import check_kind
-    from isthmus.errors import DataError
-    from isthmus.io.files import shown
-
-    check_kind(path, header, color)
-    deep = header.kind == "16-bit gray"
-    if units.top > 1 and deep != (units.top > 255):
-        remedy = f", or use ae.reconstruct_image in Python if it is in the units of {shown(run)}" if units.note else ""
-        raise DataError(
-            f"{shown(path)} has {16 if deep else 8} bits, but {shown(run)} was trained on {units.trained}: save it with "
-            f"{8 if deep else 16} bits{remedy}"
-        )
-
-
-def _write(run: Path, ae: Autoencoder, units: _Units, target: Target, color: bool) -> Single:
+def _write(run: Path, ae: Autoencoder, units: Units, target: Target, color: bool) -> Single:
     """Reconstructs and writes one image; returns how it was read."""
     import numpy as np
 
     from isthmus.data.images.single import read_image, write_image
+    from isthmus.experiments.image_units import in_units
     from isthmus.io.files import shown
 
     single = read_image(target.source, color)
     pixels, largest = single.pixels.reshape(*single.pixels.shape[:2], *ae.shape_[2:]), np.iinfo(single.pixels.dtype).max
-    given = np.divide(pixels, largest, dtype=np.float32) if units.top == 1 else pixels
+    given = in_units(single.pixels, units, ae.shape_)
     made = ae.reconstruct_image(given, out=np.empty(given.shape, np.float32)) * np.float32(largest / units.top)
     _check_made(run, target.source, pixels, made)
     target.out.parent.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ Read in this order:
     wrapper                 reads and writes estimators that wrap an autoencoder
     neighbors               the distance to the nearest normal examples, alone and with error and tails
     outlier_scores          densities of codes and errors, and the anomaly scores
+    conformal               ranks of thresholds and p-values from calibration scores
     attribution             the features that cause the anomaly score of an example
     outlier_detector_file   a detector in a model file
     outlier_detector        OutlierDetector

@@ -33,6 +33,7 @@ from isthmus.estimators.attribution import (
 )
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
+from isthmus.estimators.conformal import conformal_p_values, conformal_rank, required_examples
 from isthmus.estimators.given import Given, some_labels
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
@@ -298,9 +299,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         Returns:
             p-values (n,), above 0 and at most 1.
         """
-        lower = np.searchsorted(self.calibration_scores_, self.score_samples(X, y), side="right")
-        p_values: Doubles = np.divide(1.0 + lower, 1.0 + len(self.calibration_scores_), dtype=np.float64)
-        return p_values
+        return conformal_p_values(self.calibration_scores_, self.score_samples(X, y))
 
     def contributions(self, X: Any, y: Any = None) -> Doubles:
         """The squared error of each feature divided by its mean on held-out examples.
@@ -489,8 +488,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     def _rank(self, n: int) -> int:
         """The rank of the threshold among n ascending calibration scores; 0 if there are too few."""
-        # the factor corrects a product that is rounded below an integer
-        return math.floor(self._rate() * (n + 1) * (1 + 1e-12))
+        return conformal_rank(self._rate(), n)
 
     def _threshold(self, scores: Doubles, all_scores: Callable[[], Doubles]) -> float:
         """The threshold, from the ascending calibration scores or, with a contamination, from all scores."""
@@ -500,7 +498,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         if k == 0:
             warnings.warn(
                 f"{n} calibration examples are too few for a false-alarm rate of {self._rate():g}: no example will be flagged; "
-                f"at least {math.ceil(1 / self._rate()) - 1:,} are required: give more examples, a larger calibration_fraction or rate",
+                f"at least {required_examples(self._rate()):,} are required: give more examples, a larger calibration_fraction or rate",
                 IsthmusWarning,
                 stacklevel=3,
             )

@@ -28,6 +28,9 @@ Read in this order:
     robustness_curve      denoising at growing levels of corruption, compared with the baselines
     pca_reconstructions   reconstructions by PCA of equal width and by the autoencoder
     detection_result      anomaly scores, p-values, decisions and attributions
+    image_detector        ImageOutlierDetector: anomalies in images of any size
+    heat_map_metrics      metrics of heat maps, given masks of the anomalous pixels
+    image_detection       detect_images: a score for each image, and metrics
     series_alarms         alarms, intervals of time steps with the channels to blame
     series_detection      scores of time steps, and alarms as intervals
     series_track          the latest rows of a stretch of a stream, and what becomes final
@@ -46,6 +49,9 @@ from isthmus.evaluation.column_result import ColumnFigure, ColumnFigures, Method
 from isthmus.evaluation.detection_result import DetectionResult, Extremes, detect
 from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
+from isthmus.evaluation.heat_map_metrics import per_region_overlap, pixel_auroc
+from isthmus.evaluation.image_detection import ImageDetection, ImageMetrics, detect_images
+from isthmus.evaluation.image_detector import ImageOutlierDetector
 from isthmus.evaluation.interval_metrics import range_precision_recall, volume_under_surface
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.measure import evaluate
@@ -79,6 +85,9 @@ __all__ = [
     "Errors",
     "Evaluation",
     "Extremes",
+    "ImageDetection",
+    "ImageMetrics",
+    "ImageOutlierDetector",
     "Labels",
     "MethodErrors",
     "Nats",
@@ -95,11 +104,14 @@ __all__ = [
     "column_figures",
     "data_range_of",
     "detect",
+    "detect_images",
     "detect_series",
     "evaluate",
     "format_figure",
     "image_ssim",
     "pca_reconstructions",
+    "per_region_overlap",
+    "pixel_auroc",
     "principal",
     "range_precision_recall",
     "robustness",

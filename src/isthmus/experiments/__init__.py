@@ -25,6 +25,8 @@ Read in this order:
     sweep_examples       the examples of a sweep, with their labels
     sweep_result         the result of a sweep: table, choice, figure
     parameter_sweep      a training for each value of a field
+    image_units          the units of the images of a run
+    whole_images         whole images of a run that was trained on patches
     detection            the result of anomaly detection, as a table and a figure
     followed_series      the same of a series in a file that grows
     classification       classifiers fine-tuned from a run

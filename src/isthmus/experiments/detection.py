@@ -9,15 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isthmus.data.images.single import write_image
 from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.detection_result import DetectionResult
+from isthmus.evaluation.image_detection import ImageDetection, ImageMetrics
 from isthmus.evaluation.series_detection import SeriesDetection
 from isthmus.evaluation.series_metrics import SeriesMetrics
 from isthmus.io.atomic import check_writable, replace_file
 from isthmus.io.tables import write_csv
 from isthmus.text import as_json
 
-__all__ = ["alarms_path", "as_text", "csv_path", "draw", "write", "write_metrics", "write_series", "written_paths"]
+__all__ = [
+    "alarms_path",
+    "as_text",
+    "csv_path",
+    "draw",
+    "heat_maps_path",
+    "write",
+    "write_heat_map",
+    "write_images",
+    "write_metrics",
+    "write_series",
+    "written_paths",
+]
 
 
 def csv_path(out: Path | None, usual: str) -> Path:
@@ -66,7 +80,27 @@ def alarms_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}-alarms.csv")
 
 
-def write_metrics(path: Path, metrics: SeriesMetrics) -> Path:
+def write_images(path: Path, found: ImageDetection) -> list[Path]:
+    """Writes one row per image, and next to it the metrics if there are any."""
+    header, *rows = found.lines()
+    write_csv(path, header, rows)
+    return [path] if found.metrics is None else [path, write_metrics(path, found.metrics)]
+
+
+def heat_maps_path(path: Path) -> Path:
+    """The folder of heat maps next to the table of scores."""
+    return path.with_name(f"{path.stem}-heat-maps")
+
+
+def write_heat_map(path: Path, pixels: NDArray[Any], heat: NDArray[Any], low: float, high: float) -> None:
+    """Writes a heat map on its image as PNG. Values from low to high are colored."""
+    from isthmus.plots.heat_overlay import heat_overlay
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, heat_overlay(pixels, heat, low, high))
+
+
+def write_metrics(path: Path, metrics: SeriesMetrics | ImageMetrics) -> Path:
     """Writes the metrics as JSON, next to the table of scores."""
     target = _metrics_path(path)
     replace_file(target, as_json(metrics.to_dict()).encode() + b"\n")

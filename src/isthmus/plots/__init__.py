@@ -17,6 +17,7 @@ of them. Reading order:
     generation         new examples decoded from drawn codes
     latent_traversal   latent traversals, interpolation, nearest neighbors
     detection          anomalous examples and anomaly scores
+    heat_overlay       a heat map on its image
     series             scores, alarms and channels of a series over time
     weights            the filters of the first layer
     training           loss curves

@@ -12,6 +12,7 @@ Read in this order:
     notes         notes on skipped, misnamed and truncated files and on pages
     pixels        one image as an array; conversions are counted
     single        one image of any size, and writing one
+    whole         whole images of a folder, and the masks of their anomalies
     reading       from a path to a data set, with notes on all guesses, conversions and ignored files
 """
 

@@ -13,7 +13,9 @@ from isthmus.cli.output_files import Target, check_apart, check_free, check_pare
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from isthmus.data.images.single import Single
     from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.experiments.image_units import Units
 
     Array = NDArray[Any]
 

@@ -55,10 +55,18 @@ def by_counting(y_true: Array, y_pred: Array, fine: int = 40) -> tuple[float, fl
 @pytest.mark.parametrize("state", range(4))
 def test_exact_integrals_agree_with_counting(state: int) -> None:
     rng = np.random.default_rng(state)
-    y_true, y_pred = ((rng.random((2, 30)) < [[0.15], [0.2]]) & True).astype(int)
+    y_true, y_pred = (rng.random((2, 30)) < [[0.15], [0.2]]).astype(int)
     y_true[rng.integers(0, 30)], y_pred[rng.integers(0, 30)] = 1, 1
     found = affiliation_precision_recall(y_true, y_pred)
     assert found[:2] == pytest.approx(by_counting(y_true, y_pred), abs=0.02)
+
+
+@pytest.mark.parametrize("state", range(4))
+def test_integrals_are_exact(state: int) -> None:
+    """Steps that are each cut into four change no interval, and so neither precision nor recall."""
+    y_true, y_pred = (np.random.default_rng(state).random((2, 30)) < 0.3).astype(int)
+    fine = affiliation_precision_recall(np.repeat(y_true, 4), np.repeat(y_pred, 4))
+    assert affiliation_precision_recall(y_true, y_pred) == pytest.approx(fine, abs=1e-12)
 
 
 def test_what_is_found_exactly_is_perfect_and_nothing_is_nothing() -> None:

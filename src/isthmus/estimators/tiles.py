@@ -226,8 +226,8 @@ def _blended(made: Array, starts: list[list[int]], sides: tuple[int, ...]) -> tu
             sums[start - each[0] :][: len(ramp)] += ramp
     weights = _outer(ramps).reshape(*sides, *[1] * (made.ndim - 1 - len(sides)))
     total = np.zeros((*map(len, covered), *made.shape[1 + len(sides) :]), made.dtype)
-    for start, patch in zip(product(*starts), made, strict=True):
-        place = (slice(at - each[0], at - each[0] + side) for at, each, side in zip(start, starts, sides, strict=True))
+    for corner, patch in zip(product(*starts), made, strict=True):
+        place = (slice(at - each[0], at - each[0] + side) for at, each, side in zip(corner, starts, sides, strict=True))
         total[tuple(place)] += weights * patch
     return total, covered
 

@@ -252,10 +252,10 @@ def _nats(mean: dict[str, Any], n_features: int, weighted: bool) -> Nats:
 
 def _variance(values: Array) -> float:
     """The variance of series (n, time, channels) about the means of their channels, the mean over channels."""
-    total, squares, count = 0.0, 0.0, values.shape[0] * values.shape[1]
+    total, squares, count = np.zeros(()), np.zeros(()), values.shape[0] * values.shape[1]
     for _, block in blocks(values):
-        total += np.sum(block, axis=(0, 1), dtype=np.float64)
-        squares += np.square(block, dtype=np.float64).sum((0, 1))
+        total = total + np.sum(block, axis=(0, 1), dtype=np.float64)
+        squares = squares + np.square(block, dtype=np.float64).sum((0, 1))
     return float(np.mean(squares / count - np.square(total / count)))
 
 

@@ -104,7 +104,8 @@ def read_recording(path: Path) -> Recording:
         raise DataError(
             f"{shown(path)} has {found.samples.dtype} samples, {found.rate} per second, which cannot be read: save it with 16 bits"
         )
-    return Recording(path, found.rate, *found.samples.shape, found.samples.dtype, bits if found.mapped else 24)
+    length, channels = found.samples.shape
+    return Recording(path, found.rate, length, channels, found.samples.dtype, bits if found.mapped else 24)
 
 
 def _read(path: Path) -> _Samples:

@@ -25,7 +25,7 @@ def checked_weights(weights: Mapping[Any, Any] | None) -> dict[str, float]:
     checked = dict[str, float]()
     for key, weight in (weights or {}).items():
         name = name_of(key)
-        if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= weight < math.inf:
+        if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= float(weight) < math.inf:
             raise RecordError(
                 f"invalid column_weights[{quoted(name)}]={quoted(weight)}: expected a number of at least 0"
             )

@@ -206,7 +206,8 @@ def _changed(
             record = with_classes(name, record, fitted.table.classes)
         if name == "likelihood" and column_weights is not None:
             own = record.inner if isinstance(given[name], str) and record.weighted else None  # without older weights
-            record = with_column_weights(own or record, column_weights, fitted.columns, fitted.table)
+            columns = None if fitted.columns is None else fitted.columns.tolist()
+            record = with_column_weights(own or record, column_weights, columns, fitted.table)
         if name == "scaling":
             record = record.completed(fitted.records[name])
         if record != fitted.records[name]:

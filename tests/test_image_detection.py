@@ -301,6 +301,7 @@ def test_training_images_are_named_and_never_calibrate(tiles: Path) -> None:
     assert "note: 11 of 12 images are training images: their scores are more normal" in done.stdout
     done = detected(tiles, "--data", "tiles/test", "--normal", "tiles/train/good", "--out", "t.csv")
     assert "note: 11 of 12 normal images are training images: they are left out" in done.stdout
+    assert "1 normal image is too few for a false-alarm rate of 0.05" in done.stdout
 
 
 @pytest.mark.thorough

@@ -31,6 +31,7 @@ PAGES = [
             "defects",
             "documents",
             "extending",
+            "photos",
             "series",
             "sound",
             "weights-and-groups",

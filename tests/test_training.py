@@ -20,9 +20,10 @@ from isthmus.likelihoods import Bernoulli, Normal
 from isthmus.optimizers import SGD, Adam, Constant, OneCycle
 from isthmus.scaling import NoScaling, Standard
 from isthmus.trainable import Batch
-from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource, iter_batches
+from isthmus.training.batches import InMemorySource, MemmapSource, SubsetSource
 from isthmus.training.config import TrainingConfig
 from isthmus.training.early_stopping import validate
+from isthmus.training.epochs import iter_batches
 
 
 def small(**choices: object) -> Autoencoder:

@@ -172,6 +172,14 @@ READ = {
         bool | None,
         typer.Option("--skip-broken", help="Skip images that are damaged or too large.", rich_help_panel=_PANEL),
     ],
+    "cache": Annotated[
+        str | None,
+        _option(
+            "Memory for decoded images, such as 4GB; a folder that takes more is read from its files in each epoch. Default: a quarter of "
+            "the available memory.",
+            "SIZE",
+        ),
+    ],
 }
 
 

@@ -13,9 +13,10 @@ Modules in reading order:
     locations       the location of a value: line and column of a file, row and column of an array
     dataset         Dataset: examples, labels, split, source and license
     non_numeric     errors about values that are not numeric
+    lazy_rows       rows that become an ordinary array block by block
     sparse_rows     sparse matrices, which become dense block by block
     context_array   examples that carry the context of each row
-    memmap          rows of a memory map or of a sparse matrix
+    memmap          rows of a memory map, of a sparse matrix, or of images in their files
     containers      extraction of arrays from frames, tensors and lists
     object_arrays   arrays of Python objects as numbers
     validation      as_examples: validated examples from arrays, tensors and data frames
@@ -45,6 +46,7 @@ Modules in reading order:
 from isthmus.data.builtin import *  # noqa: F403  (builtin.__all__ is the only list of names)
 from isthmus.data.builtin import __all__ as _builtin
 from isthmus.data.dataset import Dataset
+from isthmus.data.images import ImageFiles
 from isthmus.data.kinds import ImageArray
 from isthmus.data.readers import load, names, read
 from isthmus.data.series.windows import Windows
@@ -55,6 +57,7 @@ __all__ = [
     "Dataset",
     "Examples",
     "ImageArray",
+    "ImageFiles",
     "SparseRows",
     "Windows",
     "as_examples",

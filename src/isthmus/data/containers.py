@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from isthmus.data.context_array import without_subclass
 from isthmus.data.labels import is_a
-from isthmus.data.sparse_rows import SparseRows, from_scipy, is_sparse
+from isthmus.data.lazy_rows import LazyRows
+from isthmus.data.sparse_rows import from_scipy, is_sparse
 from isthmus.errors import DataError, IsthmusWarning
 
 __all__ = ["Unwrapped", "check_unique_names", "column_names", "is_annotated", "sklearn_frame", "unwrapped"]
@@ -46,8 +47,8 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
     Raises:
         DataError: X is a sparse tensor, holds arrays of different shapes, or is not an array, tensor, frame or list.
     """
-    if is_sparse(X):
-        rows: Any = X if isinstance(X, SparseRows) else from_scipy(X)
+    if isinstance(X, LazyRows) or is_sparse(X):
+        rows: Any = X if isinstance(X, LazyRows) else from_scipy(X)
         return Unwrapped(rows)
     if is_a(X, "torch", "Tensor"):
         return Unwrapped(_from_torch(X))

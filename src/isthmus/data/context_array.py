@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.sparse_rows import SparseRows
+from isthmus.data.lazy_rows import LazyRows
 
 __all__ = ["ContextArray", "attach_context", "context_of", "dense", "without_subclass"]
 
@@ -44,7 +44,7 @@ def attach_context(rows: Array, context: Array | None) -> Array:
     if context is None:
         return rows
     assert len(rows) == len(context)
-    if isinstance(rows, SparseRows):
+    if isinstance(rows, LazyRows):
         return rows.with_context(context)
     with_context: ContextArray = rows.view(ContextArray)
     with_context.context = context
@@ -53,14 +53,14 @@ def attach_context(rows: Array, context: Array | None) -> Array:
 
 def context_of(rows: Any) -> Array | None:
     """The context of each row, or None if the rows have none."""
-    return rows.context if isinstance(rows, ContextArray | SparseRows) else None
+    return rows.context if isinstance(rows, ContextArray | LazyRows) else None
 
 
 def without_subclass(rows: Any) -> Array:
-    """The rows as an ordinary array, dense; a `ContextArray` is returned unchanged, and sparse rows keep their context."""
+    """The rows as an ordinary array; a `ContextArray` is returned unchanged, and sparse rows and images in files keep their context."""
     return rows if isinstance(rows, ContextArray) else attach_context(np.asarray(rows), context_of(rows))
 
 
 def dense(rows: Array) -> Array:
-    """Sparse rows as an ordinary array, with their context; other rows unchanged."""
-    return without_subclass(rows) if isinstance(rows, SparseRows) else rows
+    """Sparse rows and images in files as an ordinary array, with their context; other rows unchanged."""
+    return without_subclass(rows) if isinstance(rows, LazyRows) else rows

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
+from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.locations import Positions
-from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.tables.table_array import as_table_array
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.results import Table, html_table, text_table
@@ -27,7 +27,8 @@ class Dataset:
 
     Attributes:
         name: the name of the built-in data set, file or folder.
-        train: training examples (n, *shape), in the units of the source; `SparseRows` if the source is a sparse matrix.
+        train: training examples (n, *shape), in the units of the source; `SparseRows` if the source is a sparse matrix,
+            and `ImageFiles` if it is a folder of images that are read from their files in each epoch.
             Windows of a series are cut when they are read, and ``np.asarray`` gives an array of them.
         test: test examples (m, *shape), or None.
         train_labels: class numbers or names (n,), with None for a missing label; or None.
@@ -170,14 +171,10 @@ class Dataset:
         origin = ", ".join(part for part in (self.source, self.license) if part)
         inferred = kind_of(self.train)
         kind = self.kind or f"treated as {'a table' if inferred == 'table' else inferred}"
-        dtype = f"{self.train.dtype}{_sparsity(self.train)}"
+        dtype = f"{self.train.dtype}{_storage(self.train)}"
         return f"{self.name}: {counts}, {shape} {dtype}, {kind}, {classes}" + (f" ({origin})" if origin else "")
 
 
-def _sparsity(values: Array) -> str:
-    """The part of a summary that says which fraction of the values is stored; "" for dense examples."""
-    return (
-        f", sparse ({values.matrix.nnz / values.size:.2g} of the values stored)"
-        if isinstance(values, SparseRows)
-        else ""
-    )
+def _storage(values: Array) -> str:
+    """The part of a summary that says how values are stored; "" for arrays."""
+    return f", {values.storage}" if isinstance(values, LazyRows) else ""

@@ -1,4 +1,4 @@
-"""Reading rows of a memory map, or of a sparse matrix, by their row numbers.
+"""Reading rows of a memory map, of a sparse matrix, or of images in their files, by their row numbers.
 
 Indexing a memory map loads dozens of pages around each row into the process. Reading the rows from the file takes a quarter of the time,
 and memory for the rows only.
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.context_array import without_subclass
+from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.series.window_array import windows_of
-from isthmus.data.sparse_rows import SparseRows
 from isthmus.errors import DataError
 
 __all__ = ["Rows", "random_subset", "release_pages", "selected_rows", "some_rows", "streamed"]
@@ -99,14 +99,14 @@ def some_rows(values: Array, limit: int, random_state: int = 0) -> Array:
 
 
 def selected_rows(values: Array, positions: Any) -> Array:
-    """The rows with these row numbers, in memory. Sparse rows stay sparse, and windows of a series share its rows."""
-    selects = isinstance(values, SparseRows) or windows_of(values) is not None
+    """The rows with these row numbers, in memory. Sparse rows stay sparse, images in their files; windows of a series share its rows."""
+    selects = isinstance(values, LazyRows) or windows_of(values) is not None
     return values[positions] if selects else Rows(values)(positions)
 
 
 def streamed(values: Array) -> bool:
-    """Whether training reads rows a batch at a time, since the whole may not fit in memory: a memory map, or sparse rows."""
-    return isinstance(values, np.memmap | SparseRows)
+    """Whether training reads rows a batch at a time, since the whole may not fit in memory: a memory map, sparse rows, or images."""
+    return isinstance(values, np.memmap | LazyRows)
 
 
 def release_pages(values: Array) -> None:

@@ -45,6 +45,8 @@ def count_observed(values: Array, axes: Axes = None) -> Array:
 
 def count_missing(values: Array) -> int:
     """The number of missing values."""
+    if values.dtype.kind != "f":
+        return 0
     return sum(block.size - int(count_observed(block)) for _, block in blocks(values))
 
 

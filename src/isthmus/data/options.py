@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
+from isthmus.errors import RecordError
+from isthmus.io.memory_limit import parse_size
 from isthmus.records import Count, Record, field_names, record
 from isthmus.text import quoted
 
@@ -73,10 +75,21 @@ def _kinds(value: Any) -> Any:
     return words
 
 
+def _size(value: Any) -> Any:
+    """A size in bytes, from a number or a text such as "4GB"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return 0 if value.strip() == "0" else parse_size(value)
+    except RecordError:
+        raise ValueError(f"invalid size {quoted(value)}: expected bytes, or a size such as 4GB") from None
+
+
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 Kinds = Annotated[tuple[str, ...], BeforeValidator(_kinds)]
 Word = Annotated[str | None, BeforeValidator(_word)]
+Size = Annotated[Annotated[int, Field(ge=0, strict=True)] | None, BeforeValidator(_size)]
 
 
 @record
@@ -93,6 +106,9 @@ class ReadOptions(Record):
         pages: which pages or frames of an image file are read: the "first"; all as "examples"; or all as one "volume" of shape
             (pages, height, width, channels).
         skip_broken: whether damaged and too large images are skipped and reported; otherwise the first one is an error.
+        cache: the memory for decoded images, in bytes or as a text such as "4GB". A folder whose images take more stays in its files:
+            images are decoded in each epoch, and as many as fit into this memory stay decoded. 0: none does. By default a quarter of the
+            memory that is available. All results are the same.
         columns: the columns of a table that are features: names, patterns such as "gene_*", or several with commas. Others are left out.
         drop: the columns of a table to leave out, written in the same way.
         kinds: what columns of a table mean, by name: {"zip": "category", "size": ["S", "M", "L"], "note": "drop"}. A kind is one of number,
@@ -125,6 +141,7 @@ class ReadOptions(Record):
     split: Literal["auto", "none"] = "auto"
     pages: Literal["first", "examples", "volume"] = "first"
     skip_broken: bool = False
+    cache: Size = None
     columns: Words = ()
     drop: Words = ()
     kinds: Kinds = ()

@@ -236,7 +236,9 @@ def _read(
     check_options(path, kind, options)
     own, roles = options, role_names(options, reused)
     if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
-        optional = reused.options.replace(labels=None, id=None, weights=None, by=None, skip_broken=False, skip_lines=())
+        optional = reused.options.replace(
+            labels=None, id=None, weights=None, by=None, skip_broken=False, cache=None, skip_lines=()
+        )
         options = options.over(optional)
     if kind in _TABLES:
         typed_id = (options.id or (None if reused is None else reused.options.id)) if kind == "parquet" else None

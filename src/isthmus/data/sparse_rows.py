@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.labels import is_a
+from isthmus.data.lazy_rows import LazyRows
 from isthmus.errors import DataError
 from isthmus.io.memory_limit import check_memory
 
@@ -16,7 +17,7 @@ __all__ = ["SparseRows", "concatenated", "from_scipy", "is_sparse"]
 Array = npt.NDArray[Any]
 
 
-class SparseRows:
+class SparseRows(LazyRows):
     """The rows of a sparse matrix (n, d), in the place of an array.
 
     A slice, a mask or row numbers select rows, which stay sparse. NumPy makes a dense array of them, as of any array-like object. Values
@@ -39,7 +40,7 @@ class SparseRows:
         [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
     """
 
-    ndim = 2
+    kind = "table"
 
     def __init__(self, matrix: Any, context: Array | None = None) -> None:
         self.matrix, self.context = matrix, context
@@ -55,15 +56,9 @@ class SparseRows:
         return dtype
 
     @property
-    def size(self) -> int:
-        return self.shape[0] * self.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
+    def storage(self) -> str:
+        """Which fraction of the values is stored, for a summary."""
+        return f"sparse ({self.matrix.nnz / self.size:.2g} of the values stored)"
 
     def __getitem__(self, key: Any) -> Any:
         """Rows (k, d), sparse; the row with a number as a dense array (d,); or some columns of rows."""

@@ -14,6 +14,7 @@ from isthmus.data.context_array import without_subclass
 from isthmus.data.dataset import Dataset
 from isthmus.data.kinds import ImageArray, Kind
 from isthmus.data.labels import is_a
+from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.locations import Positions, position
 from isthmus.data.memmap import release_pages
 from isthmus.data.non_numeric import non_numeric_error
@@ -169,6 +170,8 @@ def _kind(X: Any) -> Kind | None:
     """The kind of the data if X states it."""
     if isinstance(X, Examples):
         return X.kind or _kind(X.values)
+    if isinstance(X, LazyRows):
+        return X.kind
     if is_sparse(X):
         return "table"
     if windows_of(X) is not None:

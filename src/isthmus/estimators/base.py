@@ -24,9 +24,10 @@ from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
 from isthmus.data.containers import column_names, sklearn_frame
 from isthmus.data.context_array import attach_context, context_of, without_subclass
+from isthmus.data.images.image_files import files_of
 from isthmus.data.kinds import Kind
 from isthmus.data.locations import Positions
-from isthmus.data.memmap import some_rows, streamed
+from isthmus.data.memmap import random_subset, selected_rows, streamed
 from isthmus.data.missing import row_means
 from isthmus.data.output_frames import like
 from isthmus.data.sample_weights import mean_one, sample_weights
@@ -53,6 +54,7 @@ from isthmus.record_overrides import override
 from isthmus.text import quoted
 from isthmus.trainable import Batch
 from isthmus.training.batches import InMemorySource, MemmapSource, Source, to_tensor
+from isthmus.training.file_source import FileSource
 from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.window_source import WindowSource
 
@@ -536,7 +538,9 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise NotPossibleError(
                 "method='gmm' requires codes that do not depend on y, and this autoencoder is conditional; use method='prior'"
             )
-        return latent_density.fit(self.transform(some_rows(values, latent_density.MAX_ROWS)))
+        return latent_density.fit(
+            self.transform(selected_rows(values, random_subset(len(values), latent_density.MAX_ROWS)))
+        )
 
     def corrupt(self, X: Any, random_state: int = 0, corruption: Corruption | None = None) -> Array:
         """Corrupts examples as training does, or by another corruption.
@@ -778,6 +782,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         device, windows = self.model_.shift.device, windows_of(values)
         if windows is not None:
             return WindowSource(windows, device)
+        if (images := files_of(values)) is not None:
+            return FileSource(images, device)
         return (MemmapSource if streamed(values) else InMemorySource)(values, device)
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from isthmus.data.lazy_rows import LazyRows
 from isthmus.errors import DataError
 
 __all__ = ["Given", "some_labels", "with_unlabeled"]
@@ -48,8 +49,8 @@ class Given(NamedTuple):
 
 
 def some_labels(y: Any, rows: Any) -> Any:
-    """The labels or covariates of some rows, as an array; None without labels."""
-    return None if y is None else np.asarray(y)[rows]
+    """The labels, covariates or targets of some rows, as an array; images in their files stay there. None without labels."""
+    return None if y is None else (y if isinstance(y, LazyRows) else np.asarray(y))[rows]
 
 
 def with_unlabeled(y: Any, count: int) -> Any:

@@ -100,7 +100,7 @@ class ComputableRange:
 
 def check_computable(values: Array, positions: Positions, missing: Missing, computable: ComputableRange | None) -> None:
     """`DataError` for the first value that is not finite, or outside the range if one is given. Reads the values once."""
-    if values.dtype.kind != "f" and computable is None:
+    if values.dtype.kind != "f" and (computable is None or values.dtype.itemsize == 1):  # bytes are always in range
         return
     for begin, block in blocks(values):
         if block.dtype.kind == "f":

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import as_examples
+from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.memmap import selected_rows
 from isthmus.data.missing import count_missing
-from isthmus.data.sparse_rows import is_sparse
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError, NotPossibleError, RecordError
@@ -115,7 +115,7 @@ def compare(
     if target is not None:
         notes.append("all errors are against the target, not against the examples")
     checked = check_examples(loaded[0], with_context(loaded[0], X, y), "X")
-    shown = checked if is_sparse(checked) else np.asarray(checked)
+    shown = checked if isinstance(checked, LazyRows) else np.asarray(checked)
     return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y, target)
 
 

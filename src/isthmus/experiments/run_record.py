@@ -74,7 +74,9 @@ class DataSource:
         options = self.options if reused is None else self.options.over(reused.options)
         shape = None if reused is None else reused.shape
         like = Reused(options, dataset.columns, shape, dataset.name, dataset.table)
-        own = ReadOptions(skip_broken=options.skip_broken, skip_lines=options.skip_lines)  # never taken from a run
+        own = ReadOptions(
+            skip_broken=options.skip_broken, skip_lines=options.skip_lines, cache=options.cache
+        )  # never of a run
         return paired(dataset, load_data(self.target, own, reused=like, download=self.download))
 
     def read_as(self, table: TableEncoding | None, missing: Missing) -> Dataset:
@@ -183,12 +185,13 @@ def same_data(a: DataSource, b: DataSource) -> bool:
         name = source.data.lower().replace("-", "_")
         return name if name in names() else os.path.realpath(source.data)
 
-    return (resolved(a), a.options) == (resolved(b), b.options)
+    own, other = (each.options.replace(cache=None) for each in (a, b))  # which changes no result
+    return (resolved(a), own) == (resolved(b), other)
 
 
 def examples_key(source: DataSource) -> tuple[str, ReadOptions]:
-    """Equal keys mean equal examples, whatever their targets: the resolved path, and the reading options without labels and id."""
-    return real_path(source.data), source.options.replace(labels=None, id=None)
+    """Equal keys mean equal examples, whatever their targets: the resolved path, and the reading options without labels, id and cache."""
+    return real_path(source.data), source.options.replace(labels=None, id=None, cache=None)
 
 
 def real_path(data: str) -> str:

@@ -15,7 +15,15 @@ from pathlib import Path
 
 from isthmus.errors import MemoryLimitError, RecordError
 
-__all__ = ["available_memory", "check_memory", "check_work", "parse_size", "set_memory_limit", "shown_size"]
+__all__ = [
+    "allowed_memory",
+    "available_memory",
+    "check_memory",
+    "check_work",
+    "parse_size",
+    "set_memory_limit",
+    "shown_size",
+]
 
 _USUAL = 1 << 29  # bytes that are allowed for every file
 _PROPORTION = 1 << 10  # bytes of memory per byte of input
@@ -114,6 +122,12 @@ def check_work(products: int, what: str, given: int, *, max_memory: int | None =
 def available_memory() -> float:
     """Bytes that this process can still use, by the machine, its control groups and its address space; infinite if unknown."""
     return max(0.0, min((*_of_machine(), *_of_groups(), *_of_process()), default=math.inf))
+
+
+def allowed_memory() -> float:
+    """Bytes that this process may still use: those that are left, and no more than `set_memory_limit` allows; infinite if unknown."""
+    left = available_memory()
+    return left if _user_limit is None else min(left, float(_user_limit))
 
 
 def _of_machine() -> Iterator[float]:

@@ -4,8 +4,10 @@ Read in this order:
 
     rng               random number streams, one per purpose and step
     config            the settings of a training run
-    batches           sources of examples, and the order of batches
+    batches           sources of examples
+    epochs            the order of batches
     window_source     windows of a series as such a source
+    file_source       images in their files as such a source, decoded in the background
     encoder_input     augmented examples and the corrupted input of the encoder
     state             the state of a training run, and its reports
     cuda_graph        a training step as a CUDA graph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.data.memmap import Rows
-from isthmus.training.rng import RandomStream, seeded
 
 __all__ = [
     "ContextSource",
-    "Epochs",
     "InMemorySource",
     "LabeledSource",
     "MemmapSource",
@@ -25,12 +23,10 @@ __all__ = [
     "SubsetSource",
     "WeightedSource",
     "chunk_size",
-    "iter_batches",
     "to_tensor",
     "to_torch_dtype",
 ]
 
-_PREFETCH = 2048  # examples
 _MAX_ELEMENTS = 2**21  # values of one chunk of examples; the layers of a model produce several times as many
 
 
@@ -69,6 +65,12 @@ class Source(Protocol):
     def weights(self, index: Tensor) -> Tensor | None:
         """The weights (b,) of the losses of the examples at these indices, on the device; None if all are 1."""
         return None
+
+    def prefetch(self, index: Tensor) -> None:
+        """Announces that the examples at these indices, and their targets, are read soon. A slow source begins to read them."""
+
+    def stop_prefetch(self) -> None:
+        """Forgets what was announced, and ends the threads that read it."""
 
 
 class InMemorySource(Source):
@@ -124,6 +126,12 @@ class SubsetSource(Source):
     def context(self, index: Tensor) -> Tensor | None:
         return self.source.context(self.positions[index.cpu()])
 
+    def prefetch(self, index: Tensor) -> None:
+        self.source.prefetch(self.positions[index.cpu()])
+
+    def stop_prefetch(self) -> None:
+        self.source.stop_prefetch()
+
 
 class LabeledSource(Source):
     """Examples of a source with labels (n,) on the device as their targets."""
@@ -139,6 +147,12 @@ class LabeledSource(Source):
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         return self.labels.index_select(0, index.to(self.labels.device))
+
+    def prefetch(self, index: Tensor) -> None:
+        self.source.prefetch(index)
+
+    def stop_prefetch(self) -> None:
+        self.source.stop_prefetch()
 
 
 class WrappedSource(Source):
@@ -172,6 +186,12 @@ class WrappedSource(Source):
     def weights(self, index: Tensor) -> Tensor | None:
         return self.source.weights(index)
 
+    def prefetch(self, index: Tensor) -> None:
+        self.source.prefetch(index)
+
+    def stop_prefetch(self) -> None:
+        self.source.stop_prefetch()
+
 
 class ContextSource(WrappedSource):
     """Examples of a source with a context (n, context) on the device."""
@@ -196,6 +216,14 @@ class PairedSource(WrappedSource):
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         return self.normalize(self.targets[index])
 
+    def prefetch(self, index: Tensor) -> None:
+        self.source.prefetch(index)
+        self.targets.prefetch(index)
+
+    def stop_prefetch(self) -> None:
+        self.source.stop_prefetch()
+        self.targets.stop_prefetch()
+
 
 class WeightedSource(WrappedSource):
     """Examples of a source with a weight (n,) of the loss of each, on the device."""
@@ -205,44 +233,6 @@ class WeightedSource(WrappedSource):
 
     def weights(self, index: Tensor) -> Tensor:
         return self.rows.index_select(0, index.to(self.rows.device))
-
-
-class Epochs:
-    """The batches of successive epochs. The order of examples depends only on (random_state, epoch)."""
-
-    def __init__(self, examples: Source, batch_size: int, random_state: int) -> None:
-        self.examples, self.batch_size, self.random_state = examples, batch_size, random_state
-        self.per_epoch = math.ceil(len(examples) / batch_size)
-        self.batches: Iterator[tuple[Tensor, Tensor]] | None = None
-
-    def next(self, batch_index: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """The batch with this index in the epoch, from 0, and the indices of its examples.
-
-        Only the first call, and the first one after `restart`, may skip batches.
-        """
-        if batch_index == 0 or self.batches is None:
-            generator = seeded("cpu", self.random_state, RandomStream.ORDER, epoch)
-            order = torch.randperm(len(self.examples), generator=generator)
-            self.batches = iter_batches(self.examples, order[batch_index * self.batch_size :], self.batch_size)
-        return next(self.batches)
-
-    def restart(self) -> None:
-        """Allows the next call to start at any batch."""
-        self.batches = None
-
-
-def iter_batches(examples: Source, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of examples in the given order, with their indices. Several batches are fetched at once, which is faster.
-
-    After the first batch, whose examples show their shape, these are as many as `chunk_size` allows.
-    """
-    first, rest = order[:batch_size], order[batch_size:]
-    x = examples[first]
-    yield x, first
-    if len(rest):
-        prefetched = batch_size * max(1, chunk_size(_PREFETCH, tuple(x.shape[1:])) // batch_size)
-        for positions in rest.split(prefetched):
-            yield from zip(examples[positions].split(batch_size), positions.split(batch_size), strict=True)
 
 
 def chunk_size(limit: int, shape: tuple[int, ...]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import closing
 
 import torch
 from torch import Generator, Tensor
@@ -14,6 +15,7 @@ from isthmus.trainable import Batch, Losses, Trainable
 from isthmus.training.batches import Source, chunk_size
 from isthmus.training.config import TrainingConfig, autocast
 from isthmus.training.encoder_input import augmented
+from isthmus.training.epochs import read_ahead
 from isthmus.training.rng import RandomStream, reseed
 from isthmus.training.state import Best, Costs, State
 
@@ -59,17 +61,17 @@ class EarlyStopping:
 def validate(model: Trainable, examples: Source, config: TrainingConfig) -> float:
     """The mean loss of examples, weighted if they have weights, in nats per example. Random numbers are the same at each call."""
     costs, generator = Costs(), Generator(model.device)
-    for number, index in enumerate(
-        torch.arange(len(examples)).split(max(config.batch_size, chunk_size(500, model.shape)))
-    ):
-        reseed(generator, config.random_state, RandomStream.VALIDATION, number)
-        with onednn_matmul(), threads(config.threads):
-            x = model.normalize(examples[index])
-            x, target = augmented(model, config.augmentation, x, examples.target(x, index), generator)
-            corrupted, counted = config.corruption.marked(x, generator)
-            batch = Batch(corrupted, target, counted, examples.context(index), weights=examples.weights(index))
-            losses: Losses = model.eval()(batch, generator, autocast(config.precision))
-            costs.add(losses.weighted(batch.weights))
+    parts = torch.arange(len(examples)).split(max(config.batch_size, chunk_size(500, model.shape)))
+    with closing(read_ahead(examples, parts)) as batches:
+        for number, (raw, index) in enumerate(batches):
+            reseed(generator, config.random_state, RandomStream.VALIDATION, number)
+            with onednn_matmul(), threads(config.threads):
+                x = model.normalize(raw)
+                x, target = augmented(model, config.augmentation, x, examples.target(x, index), generator)
+                corrupted, counted = config.corruption.marked(x, generator)
+                batch = Batch(corrupted, target, counted, examples.context(index), weights=examples.weights(index))
+                losses: Losses = model.eval()(batch, generator, autocast(config.precision))
+                costs.add(losses.weighted(batch.weights))
     return costs.means()["loss"]
 
 

@@ -13,11 +13,12 @@ import torch
 
 from isthmus.nn.device import enable_malloc_reuse
 from isthmus.trainable import Trainable
-from isthmus.training.batches import Epochs, Source
+from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
 from isthmus.training.contention import ContentionMonitor
 from isthmus.training.divergence import DivergenceGuard
 from isthmus.training.early_stopping import EarlyStopping
+from isthmus.training.epochs import Epochs
 from isthmus.training.state import Costs, Report, ReportEvery, Reports, State, end_run, report_due
 from isthmus.training.step import Step
 
@@ -83,6 +84,7 @@ def train(
             state.seconds = time.perf_counter() - began
             yield Report.of(state, steps, means, val_loss, lr, complete)
     finally:
+        batches.restart()
         end_run(model, state)
 
 

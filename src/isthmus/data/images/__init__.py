@@ -6,6 +6,7 @@ Read in this order:
     folders       the images, other files and links in a folder
     layout        the meaning of folder names: parts of a split, masks, classes
     cut           detection of truncated files with several pages
+    orientation   the EXIF orientation
     headers       the header of an image, and limits of its size
     twins         images of the same name: a photograph and its mask
     patches       patches of images, as examples
@@ -13,10 +14,15 @@ Read in this order:
     pixels        one image as an array; conversions are counted
     single        one image of any size, and writing one
     whole         whole images of a folder, and the masks of their anomalies
+    decoding      the files of a data set, and decoding their pages
+    common_shape  one shape and one kind of pixels for all images
+    image_files   ImageFiles: images that stay in their files and are decoded when they are read
+    streaming     whether images are decoded once or stay in their files
     reading       from a path to a data set, with notes on all guesses, conversions and ignored files
 """
 
 from isthmus.data.images.formats import ENDINGS, OTHER_KINDS
+from isthmus.data.images.image_files import ImageFiles
 from isthmus.data.images.reading import read_images
 
-__all__ = ["ENDINGS", "OTHER_KINDS", "read_images"]
+__all__ = ["ENDINGS", "OTHER_KINDS", "ImageFiles", "read_images"]

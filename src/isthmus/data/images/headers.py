@@ -7,20 +7,21 @@ import re
 import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from isthmus.data.images.cut import gif_is_cut, is_cut
 from isthmus.data.images.formats import format_names
+from isthmus.data.images.orientation import orientation_of
 from isthmus.errors import DataError
 from isthmus.io.files import open_regular, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DAMAGED", "Header", "Kind", "has_alpha", "header", "headers", "opened"]
+__all__ = ["DAMAGED", "Header", "Kind", "has_alpha", "header", "headers", "ignore_pillow_warnings", "opened"]
 
 Kind = Literal["8-bit gray", "16-bit gray", "color"]
 DAMAGED = (
@@ -41,10 +42,12 @@ _MAX_BYTES = 512 << 20  # of one file: 64 megapixels of four 16-bit channels
 _MAX_PAGES = 10_000
 _ALWAYS_ALLOWED = 32 << 20  # bytes of a decoded image that are allowed for every file
 _MAX_RATIO = 5_000  # decoded bytes per byte of the file, for larger images
-_ORIENTATION, _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 0x0112, 256, 257, 322, 323
+_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # per pixel in memory; others have 4
 _GRAY = {"1", "L", "LA", "La"}
 _COLOR = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+_PILLOW = r"PIL\."
+_PILLOW_IGNORED = ("ignore", None, UserWarning, re.compile(_PILLOW), 0)  # as `warnings` stores this filter
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Header:
         more: whether the file has several pages.
         cut: whether the file ends before its last page; checked with the first page only.
         rewritten: the conversions that decoding makes, by the names in `pixels.REWRITTEN`.
+        alpha: whether pixels can be transparent; decoding shows whether some are.
     """
 
     format: str
@@ -68,6 +72,7 @@ class Header:
     more: bool
     cut: bool
     rewritten: frozenset[str]
+    alpha: bool
 
 
 def headers(path: Path, every_page: bool = False) -> list[Header]:
@@ -92,10 +97,14 @@ def headers(path: Path, every_page: bool = False) -> list[Header]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Image, int]]:
+def opened(path: Path, threaded: bool = False) -> Iterator[tuple[Image, int]]:
     """A context with a Pillow image whose header has been read, and the file size in bytes.
 
     Damage that is found inside the context becomes a `DataError` that names the file.
+
+    Args:
+        path: the file.
+        threaded: whether other threads run at the same time, so that the filters of warnings must not change; see `ignore_pillow_warnings`.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -105,11 +114,7 @@ def opened(path: Path) -> Iterator[tuple[Image, int]]:
             raise DataError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB; make the image smaller")
         _check_webp(file, path)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", UserWarning
-                )  # about unimportant tags; serious damage raises an error too
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with nullcontext() if threaded else _warnings_ignored():
                 yield Image.open(file, formats=format_names(path.suffix.lower())), size
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise DataError(_too_many_pixels(path)) from None
@@ -120,6 +125,26 @@ def opened(path: Path) -> Iterator[tuple[Image, int]]:
         except DAMAGED as error:
             reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)[:200]
             raise DataError(f"{shown(path)} is damaged or not an image ({reason}); replace or remove it") from error
+
+
+@contextmanager
+def _warnings_ignored() -> Iterator[None]:
+    """A context without Pillow's warnings about unimportant tags; serious damage raises an error too. For the main thread alone."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def ignore_pillow_warnings() -> None:
+    """Ignores Pillow's warnings about unimportant tags in all threads, from now on; warnings of other modules are as before.
+
+    A context (`warnings.catch_warnings`) would change the filters of other threads, and could restore them in the wrong order.
+    """
+    if _PILLOW_IGNORED not in warnings.filters:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
 
 
 def _too_many_pixels(path: Path) -> str:
@@ -157,7 +182,7 @@ def header(image: Image, path: Path, size: int) -> Header:
             "replace or remove it"
         )
     rewritten = set(_rewritten(image))
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     if orientation is None:
         rewritten.add("exif")
     elif orientation > 1:
@@ -166,7 +191,14 @@ def header(image: Image, path: Path, size: int) -> Header:
         width, height = height, width
     more, cut = _more(image), image.tell() == 0 and is_cut(image)
     return Header(
-        str(image.format), (height, width), _kind(image, path), orientation or 1, more, cut, frozenset(rewritten)
+        str(image.format),
+        (height, width),
+        _kind(image, path),
+        orientation or 1,
+        more,
+        cut,
+        frozenset(rewritten),
+        has_alpha(image),
     )
 
 
@@ -219,55 +251,3 @@ def _raw(image: Image) -> tuple[str, int]:
     raw = parts[0] if parts and isinstance(parts[0], str) else ""
     largest = parts[1] if image.format == "PPM" and len(parts) == 2 and isinstance(parts[1], int) else 0
     return raw, max(largest, 0)
-
-
-def _orientation(image: Image) -> int | None:
-    """The EXIF orientation, 1 to 8; None if the EXIF data cannot be read."""
-    if image.format == "TIFF":
-        known = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
-        return known if known in range(1, 9) else 1
-    exif = image.info.get("exif")
-    if exif is None and image.format == "PNG":
-        exif = _late_exif(image)
-    if not exif:
-        return 1
-    try:
-        return _exif_orientation(exif.removeprefix(b"Exif\0\0"))
-    except (struct.error, ValueError, TypeError, AttributeError):
-        return None
-
-
-def _exif_orientation(exif: bytes) -> int:
-    """The orientation in EXIF data. Nothing else is read, since a few bytes can declare gigabytes of tags."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}[exif[:4]] if exif[:4] in (b"II*\0", b"MM\0*") else ""
-    if not order:
-        raise ValueError("no EXIF")
-    (start,) = struct.unpack_from(f"{order}I", exif, 4)
-    (count,) = struct.unpack_from(f"{order}H", exif, start)
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
-        if tag == _ORIENTATION:
-            (value,) = struct.unpack_from(order + {1: "B", 3: "H", 4: "I"}.get(kind, "H"), exif, entry + 8)
-            return value if value in range(1, 9) else 1
-    return 1
-
-
-def _late_exif(image: Any) -> bytes | None:
-    """The EXIF data of a PNG after its pixels, where some programs write it."""
-    file = image.fp
-    place, at = file.tell(), 8
-    try:
-        while len(head := _at(file, at, 8)) == 8 and head[4:] != b"IEND":
-            length = int.from_bytes(head[:4])
-            if head[4:] == b"eXIf":
-                return _at(file, at + 8, min(length, 1 << 16))
-            at += 12 + length
-    finally:
-        file.seek(place)
-    return None
-
-
-def _at(file: Any, place: int, size: int) -> bytes:
-    file.seek(place)
-    found: bytes = file.read(size)
-    return found

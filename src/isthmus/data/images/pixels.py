@@ -13,7 +13,7 @@ from isthmus.data.images.headers import Header, Kind, has_alpha
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["REWRITTEN", "decoded", "rewritten"]
+__all__ = ["REWRITTEN", "changes_of", "decoded", "rewritten"]
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +46,16 @@ def rewritten(counts: Counter[str], kind: Kind, size: tuple[int, int] | None) ->
     ]
 
 
+def changes_of(header: Header, kind: Kind, resize: tuple[int, int] | None) -> set[str]:
+    """The conversions of an image that its header determines, names in `REWRITTEN`: all but those of pixels that can be transparent."""
+    changed = set(header.rewritten)
+    if resize is not None and resize != header.size:
+        changed.add("resized")
+    if kind != "16-bit gray" and (header.kind == "color") != (kind == "color"):
+        changed.add("colored" if kind == "color" else "grayed")
+    return changed
+
+
 def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | None) -> tuple[Array, set[str]]:
     """The pixels of an image, upright, and the conversions.
 
@@ -57,10 +67,8 @@ def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | 
     """
     from PIL import Image
 
-    changed = set(header.rewritten)
+    changed = changes_of(header, kind, resize)
     image.load()
-    if resize is not None and resize != header.size:
-        changed.add("resized")
     if kind == "16-bit gray":
         return _decode_16_bit(image, header, resize), changed
     if has_alpha(image):
@@ -70,8 +78,6 @@ def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | 
         else:
             changed.add("white")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if (header.kind == "color") != (kind == "color"):
-        changed.add("colored" if kind == "color" else "grayed")
     image = image.convert("RGB" if kind == "color" else "L")
     turn = _turn(header)
     if turn is not None:

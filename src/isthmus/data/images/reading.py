@@ -1,11 +1,11 @@
-"""From a path to a data set of images: read all headers, choose one shape and kind for all images, then decode the pixels."""
+"""From a path to a data set of images: read all headers, choose one shape and kind for all images, then decode the pixels, or leave
+images that take too much memory in their files."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
+from isthmus.data.images.common_shape import common_shape
+from isthmus.data.images.decoding import SKIP_BROKEN, ImageFile, decode_pages, dtype_of, example_shape
 from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
-from isthmus.data.images.headers import Header, Kind, header, headers, opened
+from isthmus.data.images.headers import Header, Kind, headers
+from isthmus.data.images.image_files import Decoder, ImageFiles
 from isthmus.data.images.layout import Example, Layout, read_layout
 from isthmus.data.images.notes import notes_on_files
 from isthmus.data.images.patches import HELD, corners, cut_patches, image_groups, patch_names, patches_note
-from isthmus.data.images.pixels import decoded, rewritten
+from isthmus.data.images.pixels import rewritten
+from isthmus.data.images.streaming import advice_for, cache_bytes, conversions, streaming_note
 from isthmus.data.images.twins import set_masks_aside
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
@@ -29,21 +33,13 @@ from isthmus.io.files import shown
 __all__ = ["read_images"]
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file with its label and the headers of its pages."""
-
-    path: Path
-    label: str
-    pages: tuple[Header, ...]
+_AT_ONCE = 16  # images that must fit into memory even if they stay in their files
 
 
 class _Part(NamedTuple):
     """The examples of one part of the split: their pixels, their labels or None, and the file name of each."""
 
-    values: Array
+    values: Any  # an array, or ImageFiles
     labels: Array | None
     ids: Array
 
@@ -55,6 +51,7 @@ class _Reading:
     root: Path
     options: ReadOptions
     run: Reused | None
+    cache: int  # bytes that decoded images may take
     changed: Counter[str] = field(default_factory=Counter)
     broken: list[Path] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)
@@ -64,7 +61,7 @@ class _Reading:
         if self.options.skip_broken:
             self.broken.append(path)
         elif isinstance(error, DataError) and self.root != path:
-            raise DataError(f"{error}; or skip broken images with --skip-broken or skip_broken=True") from error
+            raise DataError(f"{error}{SKIP_BROKEN}") from error
         else:
             raise error
 
@@ -82,13 +79,14 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         run: the run that the images are for, or None. 8-bit images are converted to gray or color as in the run.
 
     Returns:
-        The data set. Its images are (n, h, w) uint8 if all are gray, uint16 if all are gray with 16 bits, else (n, h, w, 3) uint8 RGB.
+        The data set. Its images are (n, h, w) uint8 if all are gray, uint16 if all are gray with 16 bits, else (n, h, w, 3) uint8 RGB:
+        arrays, or `ImageFiles` if they take more memory than `ReadOptions.cache`.
 
     Raises:
         FileNotFoundError: the path does not exist.
         DataError: there are no images, sizes differ, or an image is damaged, too large, or of an unsupported format.
     """
-    reading = _Reading(path, options, run)
+    reading = _Reading(path, options, run, cache_bytes(options))
     left_out = LeftOut()
     tree, twins = walk(path, left_out) if path.is_dir() else None, list[str]()
     if tree is not None and options.split != "none":
@@ -98,9 +96,12 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     if not parts[0]:
         raise _no_images(path, left_out, reading)
     files = [file for part in parts for file in part]
-    shape, kind = _common_shape(files, reading)
+    shape, kind = common_shape(files, options, run)
     check_memory(files, reading, shape, kind)
-    parts_read = [_decode(reading, part, shape, kind) for part in parts]
+    whole, size = _fits(reading, files, shape, kind)
+    parts_read = (
+        [_decode(reading, part, shape, kind) for part in parts] if whole else _left(reading, parts, shape, kind)
+    )
     if not len(parts_read[0].values):
         raise _no_images(path, left_out, reading)
     read = [file for file in files if file.path not in set(reading.broken)]
@@ -111,6 +112,9 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         *notes_on_files(path, read, options, reading.broken, reading.misnamed),
         *rewritten(reading.changed, kind, options.resize),
     ]
+    if not whole:
+        n = sum(len(part.values) for part in parts_read)
+        notes.append(streaming_note(n, size, reading.cache, options.cache is not None))
     return _dataset(reading, parts_read, sum(len(file.pages) for file in read), notes)
 
 
@@ -155,14 +159,17 @@ def _no_images(path: Path, left_out: LeftOut, reading: _Reading) -> DataError:
     return DataError(f"{shown(path)} has no images{left}; give a folder with {', '.join(ENDINGS)} files")
 
 
-def _read_headers(reading: _Reading, examples: list[Example]) -> list[_File]:
+def _read_headers(reading: _Reading, examples: list[Example]) -> list[ImageFile]:
     """The headers of images. Broken images raise an error or are skipped."""
-    found = []
+    found, known = [], dict[Header, Header]()
     for path, label in examples:
         try:
-            file = _File(path, label, tuple(headers(path, every_page=reading.options.pages != "first")))
+            pages = headers(path, every_page=reading.options.pages != "first")
+            file = ImageFile(
+                path, label, tuple(known.setdefault(page, page) for page in pages)
+            )  # equal ones once in memory
             if reading.options.skip_broken:  # a skipped image must not influence the common shape and kind
-                for _ in _decode_pages(file, None, None):
+                for _ in decode_pages(file, None, None):
                     pass
         except (DataError, OSError) as error:
             reading.fails(path, error)
@@ -173,73 +180,26 @@ def _read_headers(reading: _Reading, examples: list[Example]) -> list[_File]:
     return found
 
 
-def _common_shape(files: list[_File], reading: _Reading) -> tuple[tuple[int, ...], Kind]:
-    """The common shape and kind of all pages; `DataError` names two images that differ."""
-    first, kinds = files[0], set[Kind]()
-    for file in files:
-        for number, page in enumerate(file.pages):
-            kinds.add(page.kind)
-            _check_size(page.size, first, _named(file, number), reading.options)
-            if (page.kind == "16-bit gray") != (first.pages[0].kind == "16-bit gray"):
-                raise DataError(
-                    f"images differ in bit depth: {_named(first, 0)} is {first.pages[0].kind} and "
-                    f"{_named(file, number)} {page.kind}; save all with 8 or all with 16 bits"
-                )
-        if reading.options.pages == "volume" and len(file.pages) != len(first.pages):
-            raise DataError(
-                f"volumes differ in their number of pages: {shown(first.path)} has {len(first.pages):,} and {shown(file.path)} "
-                f"{len(file.pages):,}; give all the same number, or use --pages examples"
-            )
-    kind: Kind = kinds.pop() if len(kinds) == 1 else "color"
-    if kind != "16-bit gray":
-        kind = _kind_of_run(reading.run) or kind
-    side = reading.options.patches
-    size = (side, side) if side is not None else reading.options.resize or first.pages[0].size
-    return ((*size, 3) if kind == "color" else size), kind
-
-
-def _check_size(size: tuple[int, int], first: _File, name: str, options: ReadOptions) -> None:
-    """`DataError` if an image has another size than the first one, or is smaller than a patch."""
-    (a, b), (c, d), side = first.pages[0].size, options.resize or size, options.patches
-    if side is not None and min(c, d) < side:
-        raise DataError(
-            f"{name} has {c}x{d} pixels, and patches have {side}x{side}: choose smaller patches, or remove the image"
-        )
-    if side is None and options.resize is None and size != first.pages[0].size:
-        raise DataError(
-            f"images differ in size (height x width): {_named(first, 0)} has {a}x{b} pixels and {name} {c}x{d}; choose one size with "
-            f"resize=({a}, {b}), or --resize {a}x{b} on the command line; or patches of one size with --patches {min(a, b, c, d, 64)}"
-        )
-
-
-def _named(file: _File, page: int) -> str:
-    """The name of an image in a message, with its page if several are read."""
-    return shown(file.path) if len(file.pages) == 1 else f"page {page + 1} of {shown(file.path)}"
-
-
-def _kind_of_run(run: Reused | None) -> Kind | None:
-    """The kind of images that a run expects, by its shape; None if unknown."""
-    if run is None or run.shape is None or len(run.shape) not in (2, 3, 4):
-        return None
-    if len(run.shape) > 2 and run.shape[-1] == 3:
-        return "color"
-    return "8-bit gray" if len(run.shape) == 2 or run.shape[-1] == 1 else None
-
-
-def check_memory(files: list[_File], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
-    """Raises `DataError` if all images together do not fit into the memory of this machine."""
+def check_memory(files: list[ImageFile], reading: _Reading, shape: tuple[int, ...], kind: Kind) -> None:
+    """Raises `DataError` if all images together, or some that stay in their files, do not fit into the memory of this machine."""
     count = _count(files, reading.options)
-    size = count * math.prod(shape) * (2 if kind == "16-bit gray" else 1)
+    whole, size = _fits(reading, files, shape, kind)
     what = "images" if reading.options.patches is None else "patches"
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
-    if size > there:
+    if (size if whole else size // count * min(count, _AT_ONCE)) > there:
         raise DataError(
             f"the {count:,} {what} in {shown(reading.root)} need {size / 2**30:,.1f} GiB, more than the memory of this machine; "
             f"use a smaller size, for example --resize 64x64"
         )
 
 
-def _count(files: list[_File], options: ReadOptions) -> int:
+def _fits(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], kind: Kind) -> tuple[bool, int]:
+    """Whether the images are decoded once, and the bytes that all take. Patches always are: each file has many of them."""
+    size = _count(files, reading.options) * math.prod(shape) * dtype_of(kind).itemsize
+    return reading.options.patches is not None or size <= reading.cache, size
+
+
+def _count(files: list[ImageFile], options: ReadOptions) -> int:
     """The number of images, or of their patches."""
     if options.patches is None:
         return sum(len(file.pages) for file in files)
@@ -247,17 +207,17 @@ def _count(files: list[_File], options: ReadOptions) -> int:
     return sum(sum(1 for _ in corners(size, options.patches)) for size in sizes)
 
 
-def _decode(reading: _Reading, files: list[_File], shape: tuple[int, ...], kind: Kind) -> _Part:
+def _decode(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], kind: Kind) -> _Part:
     """The examples of one part of the split."""
     side = reading.options.patches
-    values = np.empty((_count(files, reading.options), *shape), np.uint16 if kind == "16-bit gray" else np.uint8)
+    values = np.empty((_count(files, reading.options), *shape), dtype_of(kind))
     labels, ids = list[str](), list[str]()
     for file in files:
-        name = shown(os.path.relpath(file.path, reading.root) if reading.root != file.path else file.path.name)
+        name = _name(reading, file)
         changed, names = Counter[str](), list[str]()
         try:
-            for number, (pixels, ways) in enumerate(_decode_pages(file, kind, reading.options.resize), start=1):
-                page = name if len(file.pages) == 1 else f"{name} page {number}"
+            for number, (pixels, ways) in enumerate(decode_pages(file, kind, reading.options.resize), start=1):
+                page = _page_name(file, name, number)
                 names += [page] if side is None else patch_names(page, pixels.shape[:2], side)
                 rows = pixels[None] if side is None else cut_patches(pixels, side)
                 values[len(ids) + len(names) - len(rows) : len(ids) + len(names)] = rows
@@ -270,26 +230,42 @@ def _decode(reading: _Reading, files: list[_File], shape: tuple[int, ...], kind:
         ids += names
     values = values[: len(ids)]
     if reading.options.pages == "volume" and files:
-        values = values.reshape(-1, len(files[0].pages), *(shape if kind == "color" else (*shape, 1)))
+        values = values.reshape(-1, *example_shape(shape, len(files[0].pages)))
         labels = labels[:: len(files[0].pages)]
         ids = [name.removesuffix(" page 1") for name in ids[:: len(files[0].pages)]]
-    known = np.asarray(labels if all(labels) else [label or None for label in labels]) if any(labels) else None
-    return _Part(values, known, np.asarray(ids))
+    return _Part(values, _labels(labels), np.asarray(ids))
 
 
-def _decode_pages(file: _File, kind: Kind | None, resize: tuple[int, int] | None) -> Iterator[tuple[Array, set[str]]]:
-    """The pixels of each page, converted to a kind unless it is None, and the conversions.
+def _left(reading: _Reading, parts: list[list[ImageFile]], shape: tuple[int, ...], kind: Kind) -> list[_Part]:
+    """The parts of the split with images that stay in their files."""
+    options, advice = reading.options, advice_for(reading.options, reading.root.is_dir())
+    decoder = Decoder([file for part in parts for file in part], options, kind, shape, reading.cache, advice)
+    found, begin = [], 0
+    for files in parts:
+        labels, ids = list[str](), list[str]()
+        for file in files:
+            reading.changed.update(conversions(file, kind, options, advice))
+            name = _name(reading, file)
+            paged = options.pages == "examples"
+            names = [_page_name(file, name, number) for number in range(1, len(file.pages) + 1)] if paged else [name]
+            labels += [file.label] * len(names)
+            ids += names
+        numbers = np.arange(begin, begin + len(ids))
+        found.append(_Part(ImageFiles(decoder, numbers), _labels(labels), np.asarray(ids)))
+        begin += len(ids)
+    return found
 
-    Raises:
-        DataError: the file is damaged, or has changed after its header was read.
-    """
-    with opened(file.path) as (image, size):
-        for number, expected in enumerate(file.pages):
-            if number:
-                image.seek(number)
-            if header(image, file.path, size) != expected:
-                raise DataError(f"{shown(file.path)} changed while the images were read; read them again")
-            pixels, ways = decoded(image, expected, kind or expected.kind, resize)
-            if pixels.shape[:2] != (resize or expected.size):
-                raise DataError(f"the size of {shown(file.path)} differs from its header; replace or remove it")
-            yield pixels, ways
+
+def _name(reading: _Reading, file: ImageFile) -> str:
+    """The name of a file in the folder."""
+    return shown(os.path.relpath(file.path, reading.root) if reading.root != file.path else file.path.name)
+
+
+def _page_name(file: ImageFile, name: str, number: int) -> str:
+    """The name of a page, from 1; that of the file if it has one page."""
+    return name if len(file.pages) == 1 else f"{name} page {number}"
+
+
+def _labels(labels: list[str]) -> Array | None:
+    """The labels of examples, None for a missing one; None if no example has one."""
+    return np.asarray(labels if all(labels) else [label or None for label in labels]) if any(labels) else None

@@ -144,8 +144,14 @@ READ = {
             rich_help_panel=_PANEL,
         ),
     ],
-    "resize": Annotated[
-        str | None, _option("Resize every image to this height and width. The aspect ratio can change.", "HxW")
+    "resize": Annotated[str | None, _option("Resize every image to this height and width. See --fit.", "HxW")],
+    "fit": Annotated[
+        str | None,
+        _option(
+            "How --resize treats another aspect ratio. stretch changes it; letterbox keeps it, and the border repeats the edge; crop "
+            "keeps it, and cuts off two sides.",
+            "stretch|letterbox|crop",
+        ),
     ],
     "patches": Annotated[
         int | None,

@@ -20,7 +20,7 @@ _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
 _TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
 _OPTIONS = {  # the valid options of each reader
-    "images": {"resize", "patches", "split", "pages", "skip_broken", "cache"},
+    "images": {"resize", "fit", "patches", "split", "pages", "skip_broken", "cache"},
     "npy": {"window", "step", "pad"},
     "sound": {"window", "step"},
     "npz": {"labels", "weights", "by"},
@@ -37,7 +37,9 @@ _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "hea
     **dict.fromkeys(("time", "gap"), "a table"),
     **dict.fromkeys(("window", "step"), "a table, .npy or WAV file"),
     "pad": "a table or .npy file",
-    **dict.fromkeys(("resize", "patches", "split", "pages", "skip_broken", "cache"), "an image or a folder of images"),
+    **dict.fromkeys(
+        ("resize", "fit", "patches", "split", "pages", "skip_broken", "cache"), "an image or a folder of images"
+    ),
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",
     **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
@@ -56,6 +58,10 @@ def check_options(path: Path, kind: str, options: ReadOptions) -> None:
     if options.patches is not None and options.pages == "volume":
         raise DataError(
             "a volume cannot be cut into patches: leave out patches (--patches), or use pages='examples' (--pages examples)"
+        )
+    if options.fit != "stretch" and options.resize is None:
+        raise DataError(
+            f"fit={options.fit!r} says how images are resized, and they are not: give resize too (--resize 64x64), or leave it out"
         )
     if options.patches is not None and options.cache is not None:
         raise DataError(

@@ -21,7 +21,7 @@ from isthmus.text import quoted
 if TYPE_CHECKING:
     from isthmus.data.tables.table_encoding import TableEncoding
 
-__all__ = ["ReadOptions", "Reused", "flag_of"]
+__all__ = ["Fit", "ReadOptions", "Reused", "flag_of"]
 
 _KINDS = {"number", "integer", "boolean", "category", "ordered", "date", "drop"}  # of a column of a table
 _RANGE = re.compile(r"0*[1-9]\d{0,14}(-0*[1-9]\d{0,14})?", re.ASCII)
@@ -89,6 +89,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 Kinds = Annotated[tuple[str, ...], BeforeValidator(_kinds)]
 Word = Annotated[str | None, BeforeValidator(_word)]
+Fit = Literal["stretch", "letterbox", "crop"]
 Size = Annotated[Annotated[int, Field(ge=0, strict=True)] | None, BeforeValidator(_size)]
 
 
@@ -99,6 +100,8 @@ class ReadOptions(Record):
     Attributes:
         labels: the column of a table, or the array of a .npz file, with the labels.
         resize: (height, width) in pixels, to which every image is resized.
+        fit: how images of another aspect ratio are resized: "stretch" changes it; "letterbox" keeps it, and the border repeats the pixels
+            at the edge; "crop" keeps it, and cuts off two sides.
         patches: the side in pixels of the patches into which every image is cut, so that images can be of different sizes. The last patches
             of a row or column end with the image, and may overlap those before. A split keeps the patches of an image in one part.
         split: "auto": folders with names such as train, test and ground_truth are parts of a split or masks; "none": every folder is a
@@ -137,6 +140,7 @@ class ReadOptions(Record):
 
     labels: Word = None
     resize: tuple[int, int] | None = None
+    fit: Fit = "stretch"
     patches: Count | None = None
     split: Literal["auto", "none"] = "auto"
     pages: Literal["first", "examples", "volume"] = "first"

@@ -68,9 +68,11 @@ class Source(Protocol):
 
     def prefetch(self, index: Tensor) -> None:
         """Announces that the examples at these indices, and their targets, are read soon. A slow source begins to read them."""
+        return
 
     def stop_prefetch(self) -> None:
         """Forgets what was announced, and ends the threads that read it."""
+        return
 
 
 class InMemorySource(Source):

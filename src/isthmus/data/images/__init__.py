@@ -11,6 +11,7 @@ Read in this order:
     twins         images of the same name: a photograph and its mask
     patches       patches of images, as examples
     notes         notes on skipped, misnamed and truncated files and on pages
+    resizing      one size for images of any size: stretched, with a border, or cut off
     pixels        one image as an array; conversions are counted
     single        one image of any size, and writing one
     whole         whole images of a folder, and the masks of their anomalies

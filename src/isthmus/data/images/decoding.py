@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from isthmus.data.images.headers import Header, Kind, header, opened
 from isthmus.data.images.pixels import decoded
+from isthmus.data.images.resizing import Resize
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 
@@ -33,7 +34,7 @@ class ImageFile:
 def decode_pages(
     file: ImageFile,
     kind: Kind | None,
-    resize: tuple[int, int] | None,
+    resize: Resize | None,
     only: int | None = None,
     threaded: bool = False,
 ) -> Iterator[tuple[Array, set[str]]]:
@@ -57,7 +58,7 @@ def decode_pages(
             if header(image, file.path, size) != expected:
                 raise DataError(f"{shown(file.path)} changed while the images were read; read them again")
             pixels, ways = decoded(image, expected, kind or expected.kind, resize)
-            if pixels.shape[:2] != (resize or expected.size):
+            if pixels.shape[:2] != (expected.size if resize is None else resize.size):
                 raise DataError(f"the size of {shown(file.path)} differs from its header; replace or remove it")
             yield pixels, ways
 

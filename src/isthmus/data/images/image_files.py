@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from isthmus.data.images.decoding import ImageFile, decode_pages, dtype_of, example_shape
 from isthmus.data.images.headers import Kind, ignore_pillow_warnings
+from isthmus.data.images.resizing import Resize
 from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError
@@ -48,7 +49,7 @@ class Decoder:
         cache: int,
         advice: str = "",
     ) -> None:
-        self.files, self.kind, self.resize, self.advice = files, kind, options.resize, advice
+        self.files, self.kind, self.resize, self.advice = files, kind, Resize.of(options), advice
         counts = np.array([len(file.pages) for file in files]) if options.pages == "examples" else None
         self.of_file = None if counts is None else np.repeat(np.arange(len(files)), counts)
         self.first = None if counts is None else np.cumsum(counts) - counts

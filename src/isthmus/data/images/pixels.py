@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.images.headers import Header, Kind, has_alpha
+from isthmus.data.images.resizing import Resize, resized
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,6 +30,8 @@ REWRITTEN = {  # in the order of the notes
     "opaque": "read without the alpha channel, which is opaque everywhere",
     "ignored transparency": "read without the transparent color, because of 16 bits",
     "resized": "resized to {size}",
+    "letterboxed": "resized to {size} with the aspect ratio kept and a border that repeats the pixels at the edge",
+    "cropped": "resized to {size} with the aspect ratio kept and two sides cut off",
     "colored": "converted from gray to color",
     "grayed": "converted from color to gray",
     "profile": "written without its color profile, which does not describe {kind} pixels",
@@ -46,17 +49,17 @@ def rewritten(counts: Counter[str], kind: Kind, size: tuple[int, int] | None) ->
     ]
 
 
-def changes_of(header: Header, kind: Kind, resize: tuple[int, int] | None) -> set[str]:
+def changes_of(header: Header, kind: Kind, resize: Resize | None) -> set[str]:
     """The conversions of an image that its header determines, names in `REWRITTEN`: all but those of pixels that can be transparent."""
     changed = set(header.rewritten)
-    if resize is not None and resize != header.size:
-        changed.add("resized")
+    if resize is not None and (change := resize.change(header.size)) is not None:
+        changed.add(change)
     if kind != "16-bit gray" and (header.kind == "color") != (kind == "color"):
         changed.add("colored" if kind == "color" else "grayed")
     return changed
 
 
-def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | None) -> tuple[Array, set[str]]:
+def decoded(image: Image, header: Header, kind: Kind, resize: Resize | None) -> tuple[Array, set[str]]:
     """The pixels of an image, upright, and the conversions.
 
     Returns:
@@ -82,9 +85,7 @@ def decoded(image: Image, header: Header, kind: Kind, resize: tuple[int, int] | 
     turn = _turn(header)
     if turn is not None:
         image = image.transpose(turn)
-    if resize is not None and resize != image.size[::-1]:
-        image = image.resize(resize[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(image), changed
+    return np.asarray(image) if resize is None else resized(image, resize), changed
 
 
 def _turn(header: Header) -> Any:
@@ -105,18 +106,16 @@ def _turn(header: Header) -> Any:
     return ways[header.orientation - 2]
 
 
-def _decode_16_bit(image: Image, header: Header, resize: tuple[int, int] | None) -> Array:
+def _decode_16_bit(image: Image, header: Header, resize: Resize | None) -> Array:
     from PIL import Image
 
     values: Array = np.asarray(image)
     if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ValueError("its pixel values do not fit into 16 bits")
     turn = _turn(header)
-    if turn is None and (resize is None or resize == values.shape):
+    if turn is None and (resize is None or resize.size == values.shape):
         return values
     scaled = Image.fromarray(values.astype(np.float32))
     if turn is not None:
         scaled = scaled.transpose(turn)
-    if resize is not None:
-        scaled = scaled.resize(resize[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(np.rint(np.asarray(scaled)), np.uint16)
+    return np.asarray(np.rint(np.asarray(scaled) if resize is None else resized(scaled, resize)), np.uint16)

@@ -24,6 +24,7 @@ from isthmus.data.images.layout import Example, Layout, read_layout
 from isthmus.data.images.notes import notes_on_files
 from isthmus.data.images.patches import HELD, corners, cut_patches, image_groups, patch_names, patches_note
 from isthmus.data.images.pixels import rewritten
+from isthmus.data.images.resizing import Resize, fit_note
 from isthmus.data.images.streaming import advice_for, cache_bytes, conversions, streaming_note
 from isthmus.data.images.twins import set_masks_aside
 from isthmus.data.options import ReadOptions, Reused
@@ -111,6 +112,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         *left_out.sentences(),
         *notes_on_files(path, read, options, reading.broken, reading.misnamed),
         *rewritten(reading.changed, kind, options.resize),
+        *fit_note(Resize.of(options), [page.size for file in read for page in file.pages]),
     ]
     if not whole:
         n = sum(len(part.values) for part in parts_read)
@@ -216,7 +218,7 @@ def _decode(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], k
         name = _name(reading, file)
         changed, names = Counter[str](), list[str]()
         try:
-            for number, (pixels, ways) in enumerate(decode_pages(file, kind, reading.options.resize), start=1):
+            for number, (pixels, ways) in enumerate(decode_pages(file, kind, Resize.of(reading.options)), start=1):
                 page = _page_name(file, name, number)
                 names += [page] if side is None else patch_names(page, pixels.shape[:2], side)
                 rows = pixels[None] if side is None else cut_patches(pixels, side)

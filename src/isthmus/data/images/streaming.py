@@ -8,6 +8,7 @@ from collections import Counter
 from isthmus.data.images.decoding import SKIP_BROKEN, ImageFile, decode_pages
 from isthmus.data.images.headers import Kind
 from isthmus.data.images.pixels import changes_of
+from isthmus.data.images.resizing import Resize
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError
 from isthmus.io.memory_limit import allowed_memory, shown_size
@@ -57,9 +58,10 @@ def conversions(file: ImageFile, kind: Kind, options: ReadOptions, advice: str) 
     Raises:
         DataError: the file must be decoded, and is damaged.
     """
+    resize = Resize.of(options)
     if kind == "16-bit gray" or not any(page.alpha for page in file.pages):
-        return Counter(way for page in file.pages for way in changes_of(page, kind, options.resize))
+        return Counter(way for page in file.pages for way in changes_of(page, kind, resize))
     try:
-        return Counter(way for _, ways in decode_pages(file, kind, options.resize) for way in ways)
+        return Counter(way for _, ways in decode_pages(file, kind, resize) for way in ways)
     except DataError as error:
         raise DataError(f"{error}{advice}") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from cases import thorough_where
 from PIL import Image
 from sklearn.model_selection import train_test_split
@@ -23,9 +24,12 @@ from isthmus.augmentations import Crop
 from isthmus.corruptions import Masking
 from isthmus.data import ImageFiles, as_examples, read
 from isthmus.data.images import image_files
+from isthmus.data.options import ReadOptions
 from isthmus.data.statistics import DataStatistics, Fingerprint
 from isthmus.errors import DataError, MemoryLimitError, RecordError
 from isthmus.experiments.membership import example_keys
+from isthmus.experiments.run_record import DataSource
+from isthmus.experiments.splits import split
 from isthmus.training import file_source
 
 Array = np.ndarray[Any, Any]
@@ -317,6 +321,15 @@ def test_an_array_that_does_not_fit_is_an_error_before_it_is_made(files: ImageFi
         np.asarray(huge)
 
 
+def test_the_command_line_says_that_images_stay_in_their_files(folder: Path) -> None:
+    done = run("data", "photos", "--cache", "1kB", cwd=folder.parent)
+    assert (
+        "60 images take 14.4 kB decoded, more than cache=1 kB: they are read from their files in each epoch, 4 of them"
+        in done.stdout
+    )
+    assert run("data", "photos", "--cache", "much", cwd=folder.parent).returncode == 2
+
+
 WORDS = ("convolutional", "epochs=1", "architecture=MLP", "architecture.hidden=4", "bottleneck.size=2")
 
 
@@ -330,6 +343,7 @@ def runs(folder: Path) -> Path:
     return folder.parent
 
 
+@pytest.mark.thorough
 def test_runs_of_the_command_line_have_the_same_weights_and_held_out_examples(runs: Path) -> None:
     ours, theirs = (isthmus.load(runs / name) for name in ("left", "whole"))
     for one, other in zip(weights(ours), weights(theirs), strict=True):
@@ -337,6 +351,7 @@ def test_runs_of_the_command_line_have_the_same_weights_and_held_out_examples(ru
     assert (runs / "left/split.safetensors").read_bytes() == (runs / "whole/split.safetensors").read_bytes()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("verb", ["encode", "reconstruct", "detect"])
 def test_commands_write_the_same_results(verb: str, runs: Path) -> None:
     written = []
@@ -346,3 +361,29 @@ def test_commands_write_the_same_results(verb: str, runs: Path) -> None:
         assert done.returncode == 0, done.stderr
         written.append(out.read_bytes())
     assert written[0] == written[1]
+
+
+def test_pairs_of_images_in_their_files_train_like_those_of_arrays(folder: Path, tmp_path: Path) -> None:
+    noisy, source = copied(folder, tmp_path / "noisy"), []
+    for cache in (None, 0):
+        found = DataSource(str(noisy), ReadOptions(cache=cache), target=str(folder)).read()
+        part = split(found, "error")
+        source.append((part.train, part.train_target))
+    assert all(isinstance(each, ImageFiles) for each in source[1])
+    (X, target), (ours, theirs) = source
+    for one, other in zip(
+        weights(quick().fit(ours, target=theirs)), weights(quick().fit(X, target=target)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_bounded_number_of_images_is_decoded_ahead(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, prefetch = list[int](), file_source.FileSource.prefetch
+
+    def recorded(self: file_source.FileSource, index: torch.Tensor) -> None:
+        prefetch(self, index)
+        waiting.append(len(self.waiting))
+
+    monkeypatch.setattr(file_source.FileSource, "prefetch", recorded)
+    quick(epochs=1, batch_size=4).fit(read(folder, resize=(256, 256), cache=0).train)
+    assert 8 <= max(waiting) <= 3 * 8  # 8 images have nearly two million values, the most that are fetched at once

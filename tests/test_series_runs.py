@@ -185,6 +185,20 @@ def test_a_shorter_log_of_a_run_has_no_row_that_was_trained_on(folder: Path, tmp
     assert not rows_of(part.test) & trained
 
 
+def test_scores_of_time_steps_say_which_were_trained_on(folder: Path) -> None:
+    words = ("detect", "run", "--false-alarm-rate", "0.3", "--data")
+    done = run(*words, "log.csv", "--out", "own.csv", cwd=folder)
+    assert "examples are training examples: their scores are more normal" in done.stdout
+    marks = pandas.read_csv(folder / "own.csv")["trained_on"]
+    trained = rows_of(parts(folder / "run", windows_in(folder / "log.csv")).train)
+    known = [value in trained for value in noise()[:, 0].tolist()]
+    assert all(marks[known] == "yes")
+    assert marks.iloc[-1] == "no"  # of the test part
+    written(folder / "new.csv", noise(100, 7))
+    run(*words, "new.csv", "--out", "new-scores.csv", cwd=folder)
+    assert "trained_on" not in pandas.read_csv(folder / "new-scores.csv").columns
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_resuming_holds_out_the_same_windows(early_stopping: bool, tmp_path: Path) -> None:
     """An array of windows does not say which of them share rows: early stopping would hold out a random part of it."""

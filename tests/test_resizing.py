@@ -80,7 +80,8 @@ def test_very_long_images_and_images_in_their_files_get_the_size_too(fit: str, t
 def test_invalid_choices_raise_one_sentence(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "x.png")
     with pytest.raises(
-        DataError, match=r"fit='crop' says how images are resized, and they are not: give resize too \(--resize 64x64\)"
+        DataError,
+        match=r"fit='crop' \(--fit\) says how images are resized, and they are not: give resize too \(--resize 64x64\)",
     ):
         read(tmp_path, fit="crop")
     with pytest.raises(RecordError, match="fit"):

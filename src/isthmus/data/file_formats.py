@@ -61,7 +61,7 @@ def check_options(path: Path, kind: str, options: ReadOptions) -> None:
         )
     if options.fit != "stretch" and options.resize is None:
         raise DataError(
-            f"fit={options.fit!r} says how images are resized, and they are not: give resize too (--resize 64x64), or leave it out"
+            f"fit={options.fit!r} (--fit) says how images are resized, and they are not: give resize too (--resize 64x64), or leave it out"
         )
     if options.patches is not None and options.cache is not None:
         raise DataError(

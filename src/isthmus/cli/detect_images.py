@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageTask", "detect_in_images"]
 
-_FULL_COLOR = 3  # times the highest value in normal images
+_FULL_COLOR = 3  # times the high value of normal images
 
 
 class ImageTask(NamedTuple):
@@ -61,7 +61,7 @@ def detect_in_images(task: ImageTask) -> None:
     notes = [*given.notes, *truth.notes, *normal.notes, reader.note, early_stopping_note(task.run, ae, normal.patches)]
     print_notes([each for each in notes if each], task.as_json)
     detector = _calibrated(task, ae, reader, normal)
-    low, high = detector.usual_maximum, _FULL_COLOR * detector.usual_maximum
+    low, high = detector.usual_high, _FULL_COLOR * detector.usual_high
     names = [image.name for image in given.images]
 
     def write(number: int, heat: Any) -> None:
@@ -78,7 +78,7 @@ def detect_in_images(task: ImageTask) -> None:
     print_written(written, None, 0)
     print_line(
         f"written: {counted(len(targets), 'heat map')} in {detection.heat_maps_path(task.path)}, colored from {low:.3g} to {high:.3g} "
-        "times the mean error of normal images; the first is the highest value in these"
+        "times the mean error of normal images; in these one pixel in a hundred exceeds the first"
     )
 
 

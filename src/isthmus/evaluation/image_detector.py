@@ -26,6 +26,7 @@ Doubles = NDArray[np.float64]
 HeatMap = NDArray[np.float32]
 
 _TOP = 1000  # one in so many pixels counts for the score of an image
+_HIGH = 99  # the percentile of a heat map that stands for its high values
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class ImageOutlierDetector:
         false_alarm_rate: the allowed fraction of normal images flagged as anomalous.
         smoothing: the standard deviation of the Gaussian filter, in pixels; 0 for none.
         mean_error: the mean squared error of the normal images, in squared units of the pixels.
-        usual_maximum: the highest value in the heat maps of the normal images.
+        usual_high: a high value in the heat maps of normal images, which one pixel in a hundred exceeds.
         calibration_scores: (n,), the scores of the normal images, ascending.
         threshold: of the scores; -inf if there are too few normal images for the false-alarm rate.
 
@@ -59,7 +60,7 @@ class ImageOutlierDetector:
     false_alarm_rate: float
     smoothing: float
     mean_error: float
-    usual_maximum: float
+    usual_high: float
     calibration_scores: Doubles
     threshold: float
 
@@ -89,18 +90,20 @@ class ImageOutlierDetector:
             raise RecordError(f"invalid false_alarm_rate={quoted(false_alarm_rate, 20)}: expected a number in (0, 1)")
         if not (isinstance(smoothing, Real) and 0 <= smoothing < math.inf):
             raise RecordError(f"invalid smoothing={quoted(smoothing, 20)}: expected a number of pixels, at least 0")
-        errors, pixels, maxima, peaks = 0.0, 0, [0.0], list[float]()
+        errors, pixels, highs, peaks = 0.0, 0, list[float](), list[float]()
         for image in X_normal:
             error = _smoothed_error(ae, image, smoothing)
             errors, pixels = errors + float(error.sum(dtype=np.float64)), pixels + error.size
-            maxima.append(float(error.max()))
+            highs.append(float(np.percentile(error, _HIGH)))
             peaks.append(_peak(error))
         if not peaks:
             raise DataError(f"{cls.__name__} requires normal images, and there is none: give images without anomalies")
         mean = errors / pixels or 1.0  # all reconstructions are perfect
         scores = np.sort(-np.array(peaks) / mean)
         threshold = _threshold(scores, float(false_alarm_rate))
-        return cls(ae, float(false_alarm_rate), float(smoothing), mean, max(maxima) / mean, scores, threshold)
+        return cls(
+            ae, float(false_alarm_rate), float(smoothing), mean, sum(highs) / len(highs) / mean, scores, threshold
+        )
 
     def heat_map(self, image: Any) -> HeatMap:
         """How large the error of each pixel is, relative to the mean error of normal images.

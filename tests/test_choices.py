@@ -235,7 +235,8 @@ COMPONENTS = [
     *[("bottleneck", made(bottlenecks, name)) for name in bottlenecks.__all__],
     *[("corruption", made(corruptions, name)) for name in corruptions.__all__],
     *[("likelihood", likelihood) for likelihood in EVERY_LIKELIHOOD],
-    *[("scaling", made(scaling, name)) for name in scaling.__all__],
+    *[("scaling", made(scaling, name)) for name in scaling.__all__ if name not in {"Logarithm", "PerColumn"}],
+    *[("scaling", scaling.Logarithm(shift=1)), ("scaling", scaling.PerColumn(logarithm=(), quantile=(9, 60)))],
     *[
         ("optimizer", made(optimizers, name))
         for name in optimizers.__all__

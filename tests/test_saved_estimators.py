@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from hostile_files import Header, Tensors, edited, parts, put
@@ -509,11 +510,14 @@ def test_the_command_line_writes_and_takes_both(tmp_path: Path) -> None:
         r"written: d, the detector with its threshold and \d+ normal examples; use: isthmus detect d --data \.\.\."
     )
     assert re.search(written, first.stdout)
-    table = (tmp_path / "anomalies.csv").read_bytes()
+    table = pandas.read_csv(tmp_path / "anomalies.csv")
+    assert "trained_on" in table, "a run knows what it was trained on, and the file of a detector does not"
     assert isinstance(load(tmp_path / "d"), OutlierDetector)
     second = run("detect", "d", "-d", "new.csv", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
-    assert (tmp_path / "anomalies.csv").read_bytes() == table
+    pandas.testing.assert_frame_equal(
+        pandas.read_csv(tmp_path / "anomalies.csv"), table.drop(columns="trained_on"), check_exact=True
+    )
     refused = run("detect", "d", "-d", "new.csv", "--contamination", "0.1", cwd=tmp_path)
     assert (refused.returncode, "a fixed threshold: omit --contamination" in refused.stderr) == (2, True)
     assert run("encode", "d", "-d", "new.csv", cwd=tmp_path).stderr.count("contains a detector") == 1

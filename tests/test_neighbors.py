@@ -72,7 +72,7 @@ def test_an_example_is_not_its_own_neighbor() -> None:
     rows = standard(60).astype(np.float32)
     distance, x = NeighborDistance.fit(rows), rows.astype(np.float64)
     assert distance(x, everything(x))[1].all()
-    assert not distance(x + 1e-3, everything(x))[1].any()
+    assert not distance(x + 1e-2, everything(x))[1].any()
     twice = NeighborDistance.fit(np.concatenate([rows, rows[:1]]))
     assert twice(x[:1], everything(x[:1]))[0][0] < distance(x[:1], everything(x[:1]))[0][0], "but that of an equal one"
 
@@ -149,7 +149,7 @@ def test_an_equal_example_in_double_precision_is_its_own_neighbor() -> None:
 
 def test_tail_probabilities_are_shares_of_references() -> None:
     rows, x = np.round(standard(30, 3), 1).astype(np.float32), np.round(standard(20, 3, 1), 1).astype(np.float32)
-    own, tails = np.arange(20) % 2 == 0, TailProbability.fit(rows)
+    own, tails = np.arange(20) % 2 == 0, TailProbability.fit(NeighborDistance.fit(rows))
     x[own] = rows[:10]
     observed = np.random.default_rng(2).random(x.shape) < 0.7
     observed[:, 0] = True
@@ -160,13 +160,23 @@ def test_tail_probabilities_are_shares_of_references() -> None:
         assert tails(x, observed, own)[number] == pytest.approx(np.exp(max(means)))
 
 
+def test_rounding_moves_no_value_into_a_tail() -> None:
+    """A value that most references have, and a constant, in single and in double precision."""
+    rows = np.concatenate([np.full((200, 5), 0.1), np.round(standard(200, 5)), np.full((200, 1), 1e3)], 1)
+    rows[:20, :5] += 1
+    tails = TailProbability.fit(NeighborDistance.fit(rows.astype(np.float32)))
+    other = np.concatenate([rows[:, :10] + 1e-7, rows[:, 10:] + 0.05], 1)
+    one, two = (tails(each, everything(rows), np.zeros(200, bool)) for each in (rows, other))
+    np.testing.assert_array_equal(one, two)
+
+
 def test_values_that_are_all_a_little_low_are_found() -> None:
     """The class that was learned surrounds the other one, whose distances are those of the usual."""
     rows = standard(400, 10).astype(np.float32)
     x = np.concatenate([standard(100, 10, 1), 0.3 * standard(100, 10, 2) - 0.8])
     anomalous, score = np.arange(200) >= 100, TableScore.fit(rows, np.ones(400))
     assert roc_auc_score(anomalous, score.neighbors(x, everything(x))[0]) < 0.2
-    tails = TailProbability.fit(rows)(x.astype(np.float32), everything(x), np.zeros(200, bool))
+    tails = TailProbability.fit(score.neighbors)(x, everything(x), np.zeros(200, bool))
     assert roc_auc_score(anomalous, tails) > 0.9
     without = replace(score, floors=score.floors[:2], centers=score.centers[:2], spreads=score.spreads[:2])
     ranks = [roc_auc_score(anomalous, each(x, everything(x), np.ones(200))) for each in (without, score)]
@@ -251,7 +261,9 @@ def test_a_file_without_tail_probabilities_has_the_scores_of_its_version(tmp_pat
     references = near["detector.references"].numpy()
     own = (x[:, None] == references).all(-1).any(1)
     floor, center, spread = near["detector.near"][:, 2].tolist()
-    term = (np.log(TailProbability.fit(references)(x, everything(x), own) + floor) - center) / spread
+    term = (
+        np.log(TailProbability.fit(NeighborDistance.fit(references))(x, everything(x), own) + floor) - center
+    ) / spread
     np.testing.assert_allclose(-3 * old.score_samples(X) + term, -4 * detector.score_samples(X), rtol=1e-5, atol=1e-5)
 
 

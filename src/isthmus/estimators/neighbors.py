@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ _PRIOR_ROWS, _PRIOR_SPREAD = 5, 0.5  # of the standard deviation of a logarithm,
 _WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
 _TINY = 1e-30
+_EQUAL = 1e-3  # of a deviation: values that differ by less are equal
 _MOST_ROWS = 2**53  # of errors, whose number a file does not state
 _ROUNDING = 1e-6
 
@@ -78,21 +79,24 @@ class NeighborDistance:
         return {"references": self.references, "deviations": self.deviations}
 
     @cached_property
-    def _prepared(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The references in deviations from their center (m, d), their squared norms (m,), and the center (d,)."""
+    def _prepared(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The references in deviations from their center (m, d), their squared norms (m,), the center (d,), and which vary (d,)."""
         scaled = torch.from_numpy(self.references / self.deviations)
-        center = scaled.mean(0)
-        return scaled - center, (scaled - center).square().sum(1), center
+        center, varying = scaled.mean(0), torch.from_numpy(self.references.max(0) > self.references.min(0))
+        return scaled - center, (scaled - center).square().sum(1), center, varying
 
     def _nearest(self, rows: Doubles, observed: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The distances to the nearest references, ascending, and whether a row is equal to one of them, in the references' precision."""
-        references, norms, center = self._prepared
-        x, rounded = (torch.from_numpy(each / self.deviations) - center for each in (rows, rows.astype(np.float32)))
+        """The distances to the nearest references, ascending, and whether a row is equal to one of them apart from rounding.
+
+        Constants of single and of double precision differ by more than other values, and do not tell rows apart.
+        """
+        references, norms, center, varying = self._prepared
+        x = torch.from_numpy(rows / self.deviations) - center
         # |r|² - 2 x·r orders the references, but is rounded; the distances of the nearest are then exact
         order = norms - 2 * dense(x, references)
         nearest = references[order.topk(min(count, len(references)), largest=False).indices]
         squares = torch.where(observed[:, None], (x[:, None] - nearest).square(), 0).sum(-1)
-        own = ((rounded[:, None] == nearest) | ~observed[:, None]).all(-1).any(1)
+        own = (((x[:, None] - nearest).abs() <= _EQUAL) | ~(observed[:, None] & varying)).all(-1).any(1)
         return (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values, own
 
 
@@ -102,32 +106,45 @@ class TailProbability:
 
     The share of references with a value as low, of those as high, and the geometric mean over columns of one over it; the larger of the
     two sides. After ECOD (Li et al. 2022, "ECOD: Unsupervised outlier detection using empirical cumulative distribution functions").
+    Values within a thousandth of a deviation are equal, as single and double precision round them in other ways. Constant columns do
+    not count.
 
     Attributes:
-        columns: the values of the references, ascending, (d, m).
+        columns: the values of the references, ascending, (v, m).
+        varying: which of the d features are not constant, (v,).
+        tolerances: differences that do not count, (v,).
     """
 
     columns: NDArray[np.float32]
+    varying: NDArray[np.int64]
+    tolerances: Doubles
 
     @classmethod
-    def fit(cls, references: NDArray[np.float32]) -> Self:
-        """The tails of references (m, d)."""
-        return cls(np.sort(np.ascontiguousarray(references.T), axis=1))
+    def fit(cls, neighbors: NeighborDistance) -> Self:
+        """The tails of the references of a distance."""
+        columns = np.sort(np.ascontiguousarray(neighbors.references.T), axis=1)
+        varying = np.flatnonzero(columns[:, 0] < columns[:, -1])
+        return cls(columns[varying], varying, _EQUAL * neighbors.deviations[varying])
 
-    def __call__(self, x: NDArray[np.float32], observed: NDArray[np.bool_], own: NDArray[np.bool_]) -> Doubles:
+    def __call__(self, x: NDArray[Any], observed: NDArray[np.bool_], own: NDArray[np.bool_]) -> Doubles:
         """One over the probabilities of examples (n, d), the mean over their observed values: (n,), at least 1.
 
         An example that is a reference (``own``, (n,)) does not count as one. Without an observed value it is NaN.
         """
-        count = self.columns.shape[1]
-        pairs = list(zip(self.columns, x.T, strict=True))
-        as_low = np.stack([column.searchsorted(values, "right") for column, values in pairs], 1)
-        as_high = count - np.stack([column.searchsorted(values, "left") for column, values in pairs], 1)
-        own = own.astype(int)[:, None]
+        count, own = self.columns.shape[1], own.astype(int)[:, None]
+        as_low = self._places(x[:, self.varying] + self.tolerances, "right")
+        as_high = count - self._places(x[:, self.varying] - self.tolerances, "left")
         sides = [np.log((count - own + 1) / (number - own + 0.5)) for number in (as_low, as_high)]
-        low, high = (np.where(observed, side, 0).sum(1) for side in sides)
-        known = observed.sum(1)
-        return np.where(known > 0, np.exp(np.maximum(low, high) / np.maximum(known, 1)), np.nan)
+        low, high = (np.where(observed[:, self.varying], side, 0).sum(1) for side in sides)
+        known = observed[:, self.varying].sum(1)
+        return np.where(observed.any(1), np.exp(np.maximum(low, high) / np.maximum(known, 1)), np.nan)
+
+    def _places(self, x: Doubles, side: Literal["left", "right"]) -> NDArray[np.int64]:
+        """The numbers of references before values (n, v), and with those that are equal for "right", (n, v)."""
+        places = np.empty(x.shape, np.int64)
+        for number, (column, values) in enumerate(zip(self.columns, x.astype(np.float32).T, strict=True)):
+            places[:, number] = column.searchsorted(values, side)
+        return places
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +203,7 @@ class TableScore:
         distances, own = self.neighbors(x, observed)
         values = [distances, errors]
         if len(self.floors) == len(_WEIGHTS):
-            values.append(self._tails(x.astype(np.float32), observed, own))
+            values.append(self._tails(x, observed, own))
         weights = np.array(_WEIGHTS[: len(values)]) / sum(_WEIGHTS[: len(values)])
         floors, centers, spreads = (each[:, None] for each in (self.floors, self.centers, self.spreads))
         terms = (np.log(np.stack(values) + floors) - centers) / spreads
@@ -199,12 +216,12 @@ class TableScore:
 
     @cached_property
     def _tails(self) -> TailProbability:
-        return TailProbability.fit(self.neighbors.references)
+        return TailProbability.fit(self.neighbors)
 
 
 def _of_references(neighbors: NeighborDistance) -> tuple[Doubles, Doubles]:
     """The distance and the inverse tail probability of each reference (m,), which does not count as its own neighbor."""
-    tails, found = TailProbability.fit(neighbors.references), list[tuple[Doubles, Doubles]]()
+    tails, found = TailProbability.fit(neighbors), list[tuple[Doubles, Doubles]]()
     for block in np.split(neighbors.references, range(_BLOCK, len(neighbors.references), _BLOCK)):
         observed = np.ones(block.shape, bool)
         distances, own = neighbors(block.astype(np.float64), observed)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from isthmus.data.tables.frame_columns import arrow_columns
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import DataError, RecordError
 
@@ -342,3 +343,16 @@ def test_a_dtype_that_is_none_is_refused(library: str, dtype: str) -> None:
     with pytest.raises(ValidationError):
         TableEncoding.model_validate(good | {"library": library, "dtypes": {"price": dtype}}, strict=False)
     assert TableEncoding.model_validate(good, strict=False).library == "pandas"
+
+
+def test_encoding_takes_time_in_proportion_to_the_columns() -> None:
+    class Names(list[str]):
+        looks = 0
+
+        def __iter__(self) -> Any:
+            Names.looks += 1
+            return super().__iter__()
+
+    frame = pd.DataFrame(np.zeros((1, 50)), columns=[f"c{number}" for number in range(50)])
+    assert len(arrow_columns(frame, Names(frame.columns))) == 50
+    assert Names.looks == 1  # and not once for each column

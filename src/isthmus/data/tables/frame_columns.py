@@ -55,7 +55,8 @@ def arrow_columns(frame: Any, wanted: Collection[str]) -> dict[str, Any]:
     """
     names = column_names(frame) or ()
     check_unique_names(names)
-    places = [(number, name) for number, name in enumerate(names) if name in set(wanted)]
+    wanted = set(wanted)
+    places = [(number, name) for number, name in enumerate(names) if name in wanted]
     if is_a(frame, "pandas", "DataFrame"):
         return {name: _from_pandas(name, frame.iloc[:, number]) for number, name in places}
     if is_a(frame, "polars", "DataFrame"):

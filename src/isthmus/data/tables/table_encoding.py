@@ -191,7 +191,7 @@ class TableEncoding(BaseModel):
         Raises:
             DataError: a column is missing, or holds values that are not of its kind.
         """
-        present = column_names(frame) or ()
+        present, guessed = set(column_names(frame) or ()), set(self.guessed)
         missing = [name for name in self.names if name not in present]
         if missing:
             listed = ", ".join(printable(name) for name in missing[:_LISTED]) + (
@@ -199,7 +199,7 @@ class TableEncoding(BaseModel):
             )
             raise DataError(f"the table has no column {listed}, which the training data had: add it")
         table = arrow_columns(frame, self.names)
-        parts = [(column, column.encode(table[column.name], column.name in self.guessed)) for column in self.columns]
+        parts = [(column, column.encode(table[column.name], column.name in guessed)) for column in self.columns]
         values = np.concatenate([part.values for _, part in parts], axis=1)
         unknown = {column.name: part.unknown for column, part in parts if part.unknown}
         return EncodedTable(values, unknown, {column.name: part.fractions for column, part in parts if part.fractions})

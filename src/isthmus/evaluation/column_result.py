@@ -141,8 +141,8 @@ class ColumnFigures(Result):
         return tuple(ranked[:n])
 
     def without_gain(self) -> tuple[ColumnFigure, ...]:
-        """The columns that are not reconstructed better than a constant, the worst first."""
-        return tuple(each for each in self.worst() if each.error is not None and each.error >= 1)
+        """The columns with a weight that are not reconstructed better than a constant, the worst first."""
+        return tuple(each for each in self.worst() if each.error is not None and each.error >= 1 and each.weight)
 
     def rows(self, n: int | None = None) -> list[list[str]]:
         """Name, kind, error, PCA's error and errors in the column's terms, for display.

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from isthmus import Autoencoder, OutlierDetector, load
 from isthmus.architectures import MLP
 from isthmus.cli import app
+from isthmus.data import Windows
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Mixed, Normal
@@ -182,6 +183,36 @@ def test_errors_name_the_column() -> None:
         quick(PerColumn((), (4,))).fit(X)
     with pytest.raises(RecordError, match="column 0 is named twice"):
         PerColumn((0,), (0, 1))
+
+
+def test_columns_of_series_and_columns_named_twice_are_refused() -> None:
+    windows = Windows(pd.DataFrame(X[:60, :2] + 1, columns=["load", "heat"]), length=4)
+    for scaling in (PerColumn(), PerColumn(("load",), ())):
+        with pytest.raises(
+            RecordError, match=r"columns of tables, and the examples have shape \(4, 2\): use Logarithm"
+        ):
+            quick(scaling).fit(windows)
+    with pytest.raises(DataError, match=r"takes numbers above 2: use a larger shift, or scaling=Quantile\(\)$"):
+        quick(Logarithm(-2)).fit(windows)
+    with pytest.raises(RecordError, match="column 1 twice, by name and by number"):
+        quick(PerColumn(("income",), (1,)), **KINDS).fit(FRAME)
+
+
+def test_columns_that_are_observed_in_every_other_row_have_a_curve_and_a_fill() -> None:
+    rows = np.exp(np.random.default_rng(0).normal(size=(200_000, 2)))
+    rows[::2, 1] = np.nan
+    ae = quick(Quantile(), missing="allow", batch_size=50_000).set_params(epochs=1).fit(rows)
+    x = ae.model_.normalize(torch.from_numpy(rows[1::2]))
+    assert torch.allclose(x.std(0), torch.ones(2), atol=0.05)
+    assert torch.allclose(ae.model_.fill, ae.model_.normalize(torch.from_numpy(rows)).nanmean(0), atol=1e-5)
+
+
+def test_errors_of_a_detector_are_in_model_units() -> None:
+    ae = quick(PerColumn((0,), (1,))).fit(X)
+    x, y = (ae.model_.normalize(torch.from_numpy(each)).double() for each in (X, ae.reconstruct(X).astype(float)))
+    errors = (x - y).square().numpy()[:, :3]
+    found = OutlierDetector.from_fitted(ae, X, random_state=0).contributions(X)[:, :3]
+    np.testing.assert_allclose(found / found.mean(0), errors / errors.mean(0), rtol=1e-3)
 
 
 def test_a_file_whose_curves_do_not_increase_is_refused(fitted: Autoencoder, tmp_path: Path) -> None:

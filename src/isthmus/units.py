@@ -111,6 +111,12 @@ class InUnits(Trainable):
             return curves.unbend(self.scaling.collapse(x)).to(self.shift.dtype)
         return self.scaling.collapse(x.to(self.shift.dtype)) * self.scale + self.shift
 
+    def differences(self, made: Num[Tensor, "b *raw"], true: Num[Tensor, "b *raw"]) -> Tensor:
+        """made - true of values in raw units, in model units (b, *raw_shape); for a category 0 where they are the same, else 1."""
+        if (curves := self.curves) is not None:
+            return self.scaling.differences(curves.bend(made), curves.bend(true))
+        return self.scaling.differences(made, true).double() / self.scale.double()
+
     def corrupt(self, corruption: Corruption, x: Float[Tensor, "b *x"], generator: Generator) -> Corrupted:
         """Corrupts examples. The values of a category are missing, and count in the loss, together: as the first of them is."""
         corrupted = corruption.marked(x, generator)

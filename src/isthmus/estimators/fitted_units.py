@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.statistics import DataStatistics, broadcasts
-from isthmus.data.validation import Examples
+from isthmus.data.validation import Examples, blocks
 from isthmus.errors import RecordError
-from isthmus.scaling import Affine, Curves, Extent, Scaling, fit_affine, some_rows
+from isthmus.scaling import Affine, Curves, Extent, Scaling, fit_affine
 
 __all__ = ["Units", "fit_units"]
 
@@ -63,8 +63,7 @@ class Units(NamedTuple):
         if means is None:
             return self
         if self.curves is not None:  # the values that the affine map takes to the means in model units
-            bent = Curves(*map(torch.from_numpy, self.curves)).bend(torch.from_numpy(some_rows(values)))
-            means = bent.nanmean(0).numpy().reshape(means.shape) * affine.scale + affine.shift
+            means = _bent_means(self.curves, values) * affine.scale + affine.shift
         return self._replace(fill=scaling.fill(affine, means, values, values.shape[1:]))
 
     def for_shape(self, shape: tuple[int, ...], records: Mapping[str, Any]) -> Units:
@@ -80,3 +79,13 @@ class Units(NamedTuple):
         per_channel = self.fill.ndim == len(shape) and self.fill.shape[-1] == shape[-1]
         axes = tuple(range(self.fill.ndim - 1)) if per_channel else None
         return self._replace(fill=np.broadcast_to(self.fill.mean(axis=axes), shape).copy())
+
+
+def _bent_means(curves: Curves, values: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean of each feature of examples (n, *shape) over its observed values, in model units, (*shape)."""
+    bent, sums, counts = Curves(*map(torch.from_numpy, curves)), 0.0, 0
+    for _, block in blocks(values):
+        x = bent.bend(torch.from_numpy(block.astype(np.float64)))
+        sums, counts = sums + x.nansum(0), counts + (~x.isnan()).sum(0)
+    means: NDArray[np.float64] = (sums / counts).numpy()
+    return means

@@ -280,11 +280,11 @@ def squared_errors(ae: Autoencoder, values: Array) -> Doubles:
 
     A category has the error 1 if it is reconstructed as another one, else 0.
     """
-    scale = ae.model_.scale.numpy(force=True).astype(np.float64)
-    values = without_subclass(values)
+    model, values = ae.model_, without_subclass(values)
     with np.errstate(over="ignore", invalid="ignore"):
         made, true = bounded_reconstructions(ae, values), values.astype(np.float64)
-        errors = np.square(ae.scaling_.differences(*map(to_tensor, (made, true))).numpy() / scale)
+        raw = (to_tensor(side).to(model.device) for side in (made, true))
+        errors = np.square(model.differences(*raw).numpy(force=True))
         bounded: Doubles = np.where(errors <= _MAX_NLL, errors, np.where(np.isnan(values), np.nan, _MAX_NLL))
     return bounded
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
+from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.validation import blocks
 
 __all__ = ["Curves", "by_logarithm", "by_quantiles", "joined", "line", "some_rows"]
@@ -92,14 +93,14 @@ def _slopes(knots: Tensor, values: Tensor) -> Tensor:
 
 
 def some_rows(values: NDArray[Any]) -> Doubles:
-    """At most 100,000 evenly spaced examples, as rows (m, d) in double precision: curves are fitted to them.
+    """At most 100,000 examples, a random subset of more, as rows (m, d) in double precision: curves are fitted to them.
 
     Args:
         values: the examples (n, *shape).
     """
     most = max(2, min(_MOST_ROWS, _MOST_VALUES // max(1, math.prod(values.shape[1:]))))
-    step = -(-len(values) // most)
-    rows = np.concatenate([block[-begin % step :: step].astype(np.float64) for begin, block in blocks(values)])
+    chosen = selected_rows(values, random_subset(len(values), most))
+    rows = np.concatenate([block.astype(np.float64) for _, block in blocks(chosen)])
     return rows.reshape(len(rows), -1)
 
 

@@ -31,11 +31,8 @@ Names = Annotated[
 _STANDARD = Standard()
 _FEWEST, _SKEWED = 50, 1.0  # observed values, and the skewness, of a column for which curves are tried
 _FREQUENT = 0.05  # the share of a value, such as 0, that does not count where curves are compared
-_GAIN, _ERRORS, _LIMIT = (
-    0.05,
-    2.0,
-    10.0,
-)  # the least gain in nats per value and in standard errors; the limit of one value
+_GAIN, _ERRORS = 0.05, 2.0  # the least gain in nats per value and in standard errors
+_LIMIT = 10.0  # of the gain of one value
 
 
 class Curved(Scaling):
@@ -96,7 +93,7 @@ class Curved(Scaling):
                 place = positions.feature(tuple(map(int, np.unravel_index(j, shape))))
                 raise DataError(
                     f"{place} has {low[j]:g}, and {how!r} takes numbers above {how.above:g}: use a larger shift, or "
-                    "scaling=PerColumn(), which takes only suitable columns by logarithm"
+                    f"scaling={'Quantile()' if len(shape) > 1 else 'PerColumn(), which takes only suitable columns by logarithm'}"
                 )
             curves.append(how.curve(column, precision))
         return joined(curves)
@@ -140,7 +137,7 @@ class Quantile(Curved):
 
     Args:
         output: "normal": the model sees a standard normal distribution. "uniform": it sees ranks from 0 to 1.
-        quantiles: the largest number of quantiles, computed from at most 100,000 evenly spaced examples.
+        quantiles: the largest number of quantiles, computed from at most 100,000 examples.
 
     Examples:
         >>> from isthmus import Autoencoder
@@ -209,6 +206,11 @@ class PerColumn(Curved):
         return PerColumn(*(tuple(n for n in known if n not in given) if own is None else own for own, known in both))
 
     def resolved(self, statistics: DataStatistics, numbers: NDArray[np.bool_], positions: Positions) -> Scaling:
+        shape = statistics.values.shape[1:]
+        if len(shape) > 1:  # names are those of channels, which have many features
+            raise RecordError(
+                f"{self!r} is about columns of tables, and the examples have shape {shape}: use Logarithm() or Quantile() for all"
+            )
         if not self.open:
             return self
         taken = [how is not None for how in self.columns(numbers, positions)]
@@ -226,7 +228,10 @@ class PerColumn(Curved):
         found: list[Curved | None] = [None] * len(numbers)
         for names, how in ((self.logarithm, Logarithm()), (self.quantile, Quantile())):
             for name in names or ():
-                found[_place(name, numbers, positions)] = how
+                place = _place(name, numbers, positions)
+                if found[place] is not None:
+                    raise RecordError(f"PerColumn names the column {name!r} twice, by name and by number: name it once")
+                found[place] = how
         return found
 
     def summary(self, count: int) -> str:
@@ -236,12 +241,9 @@ class PerColumn(Curved):
             for names, how in named
             if names
         ]
-        others = (
-            "the others are standardized"
-            if parts
-            else f"none of {count} columns by logarithm or quantiles, all are standardized"
-        )
-        return "scaling=PerColumn(): " + "; ".join([*parts, others])
+        if not parts:
+            return f"scaling=PerColumn(): none of {count} columns by logarithm or quantiles, all are standardized"
+        return "scaling=PerColumn(): " + "; ".join([*parts, "the others are standardized"])
 
 
 def _place(name: int | str, numbers: NDArray[np.bool_], positions: Positions) -> int:

@@ -53,6 +53,20 @@ def test_short_stretches_are_followed_by_missing_values() -> None:
     assert any("8 rows are in no window" in note and "pad=True (--pad)" in note for note in without.notes)
 
 
+def test_windows_longer_than_all_stretches_are_one_sentence_and_shorter_ones_fit() -> None:
+    seconds = np.r_[0:5, 10:14, 20:25, 30:33]
+    frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(17, 2)), columns=["load", "heat"])
+    ae = Autoencoder(1, architecture=MLP(()), epochs=1, missing="allow", random_state=0)
+    with pytest.raises(
+        DataError, match=r"'load' of X is missing in row 5 .*of every window: .*at most 5 rows .*--window 5"
+    ):
+        ae.fit(Windows(frame, 8, time=seconds, gap=2, pad=True))
+    ae.fit(Windows(frame, 5, time=seconds, gap=2, pad=True))
+    frame["load"] = np.nan
+    with pytest.raises(DataError, match=r"'load' of X is missing in every row: drop it"):
+        ae.fit(Windows(frame, 5, time=seconds, gap=2, pad=True))
+
+
 def test_without_short_stretches_nothing_is_copied() -> None:
     X = np.random.default_rng(0).normal(size=(50, 2))
     assert np.shares_memory(Windows(X, LENGTH, 2, pad=True).values[3], X)

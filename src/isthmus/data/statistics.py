@@ -163,10 +163,14 @@ class DataStatistics:
         sums, counts = self.sums((0,))
         unobserved = np.argwhere(counts == 0)
         if len(unobserved):
-            raise DataError(
-                f"{examples.at.feature(tuple(map(int, unobserved[0])))} of {examples.at.file or 'X'} is missing in every row: "
-                "drop it"
-            )
+            place = tuple(map(int, unobserved[0]))
+            feature, file = examples.at.feature(place), examples.at.file or "X"
+            if examples.kind == "series" and place[0] and counts[0, place[-1]]:  # as in padded windows
+                raise DataError(
+                    f"{feature} of {file} is missing in row {place[0]} (the first is 0) of every window: use windows of at most "
+                    f"{place[0]} rows (length={place[0]}, --window {place[0]})"
+                )
+            raise DataError(f"{feature} of {file} is missing in every row: drop it")
         means: Array = sums / counts
         return means
 

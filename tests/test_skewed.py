@@ -133,6 +133,13 @@ def test_a_column_stays_standardized_if_held_out_rows_gain_little() -> None:
         assert quick(PerColumn(logarithm=())).initialize(few).scaling_ == PerColumn((), ())
 
 
+def test_a_rare_flag_stays_standardized() -> None:
+    flags = np.stack([np.arange(N) % 33 == 0, np.arange(N) % 2], 1).astype(float)
+    flags = np.tile(flags, (5, 1))
+    with pytest.warns(IsthmusWarning, match="none of 2 columns by logarithm or quantiles"):
+        quick(PerColumn()).fit(flags)
+
+
 def test_a_table_comes_back_within_its_range_from_a_file_too(fitted: Autoencoder, tmp_path: Path) -> None:
     complete = fitted.impute(GAPS)
     pd.testing.assert_frame_equal(complete[GAPS.notna()], GAPS.astype(complete.dtypes)[GAPS.notna()])
@@ -181,6 +188,9 @@ def test_errors_name_the_column() -> None:
         quick(PerColumn(("region",)), **KINDS).fit(FRAME)
     with pytest.raises(RecordError, match="names the column 4, and the examples have 4 columns"):
         quick(PerColumn((), (4,))).fit(X)
+    with pytest.raises(RecordError, match="number of one column and the name of another: give the name as text, '1'"):
+        quick(PerColumn((1,), ())).fit(pd.DataFrame(X[:, :2] + 1, columns=[1, 0]))
+    assert quick(PerColumn(("1",), ())).fit(pd.DataFrame(X[:, :2] + 1, columns=[1, 0])).scaling_.logarithm == ("1",)
     with pytest.raises(RecordError, match="column 0 is named twice"):
         PerColumn((0,), (0, 1))
 

@@ -86,7 +86,7 @@ class Curved(Scaling):
         curves = list[Curves]()
         for j, how in enumerate(self.columns(numbers, positions)):
             column = rows[~np.isnan(rows[:, j]), j]
-            if how is None or constant[j] or not _varies(column):
+            if how is None or constant[j] or not column.size or column.min() == column.max():
                 curves.append(line(float(shift[j]), float(scale[j])))
                 continue
             if low[j] <= how.above:
@@ -161,9 +161,9 @@ class PerColumn(Curved):
     """Some columns by logarithm, some by quantiles, the others standardized: those that are named, or those that it suits.
 
     ``fit`` chooses by held-out rows, prints the choice and states it in ``scaling_``. A column is tried if it has no negative number,
-    50 values and a skewness above 1. A curve is taken if it makes a held-out fifth of the values more probable under a normal
-    distribution, by at least 0.05 nats per value and two standard errors; quantiles must be ahead of the logarithm by as much. Values with
-    a share above 5 %, such as 0, do not count there.
+    50 values, 3 different ones and a skewness above 1. A curve is taken if it makes a held-out fifth of the values more probable under a
+    normal distribution, by at least 0.05 nats per value and two standard errors; quantiles must be ahead of the logarithm by as much.
+    Values with a share above 5 %, such as 0, do not count there.
 
     Args:
         logarithm: names or numbers (from 0) of the columns that `Logarithm` takes. None: chosen.
@@ -173,8 +173,6 @@ class PerColumn(Curved):
         >>> from isthmus import Autoencoder
         >>> table = np.random.default_rng(0).normal(size=(300, 2))
         >>> table[:, 0] = np.exp(table[:, 0])
-        >>> PerColumn(quantile=(0,))
-        PerColumn(quantile=(0,))
         >>> import warnings
         >>> with warnings.catch_warnings(record=True) as notes:
         ...     warnings.simplefilter("always")
@@ -250,6 +248,10 @@ def _place(name: int | str, numbers: NDArray[np.bool_], positions: Positions) ->
     """The position of a column of numbers; `RecordError` if there is none."""
     columns = positions.columns or ()
     place = name if isinstance(name, int) else columns.index(name) if name in columns else len(numbers)
+    if str(name) in columns and columns.index(str(name)) != place:
+        raise RecordError(
+            f"PerColumn names the column {name!r}, the number of one column and the name of another: give the name as text, {str(name)!r}"
+        )
     if place >= len(numbers):
         known = f"columns {', '.join(map(printable, columns[:20]))}" if columns else f"{len(numbers)} columns"
         raise RecordError(f"PerColumn names the column {name!r}, and the examples have {known}")
@@ -270,18 +272,15 @@ def _precision(statistics: DataStatistics) -> float:
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 
-def _varies(column: Doubles) -> bool:
-    """Whether the values of a feature (n,) differ."""
-    return bool(column.size and column.min() < column.max())
-
-
 def _best(column: Doubles, candidates: Sequence[Curved], precision: float) -> Curved | None:
     """The curve under which held-out values are more probable, None if standardization is as good. The logarithm comes first."""
     held_out, used = np.split(np.random.default_rng(0).permutation(column), [len(column) // 5])
     values, counts = np.unique(used, return_counts=True)
     held_out = held_out[~np.isin(held_out, values[counts > _FREQUENT * len(used)])]  # such values have no density
-    few = len(column) < _FEWEST or len(held_out) < _FEWEST // 5
-    if few or not _varies(used) or np.mean(((used - used.mean()) / used.std()) ** 3) <= _SKEWED:
+    few = (
+        len(column) < _FEWEST or len(held_out) < _FEWEST // 5 or len(values) < 3
+    )  # a curve through two values is a line
+    if few or np.mean(((used - used.mean()) / used.std()) ** 3) <= _SKEWED:
         return None
     best, most = None, _log_densities(line(float(used.mean()), float(used.std())), held_out)
     for how in candidates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,26 @@ def test_of_a_single_recording_a_part_of_its_time_is_held_out(folder: Path) -> N
     assert rows.tolist() == list(range(rows[0], rows[0] + len(rows)))
 
 
+@pytest.mark.parametrize(
+    ("length", "step", "n_parts"), [(100, 1, 10), (100, 4, 10), (101, 4, 10), (30, 2, 7), (9, 1, 2)]
+)
+def test_parts_of_a_single_recording_share_no_sample(tmp_path: Path, length: int, step: int, n_parts: int) -> None:
+    write(tmp_path / "one.wav", np.random.default_rng(0).uniform(-1, 1, length))
+    found = data.read(tmp_path / "one.wav", window=4, step=step)
+    assert found.ids is not None
+    assert found.groups is not None
+    part_of = dict[int, str]()
+    for at, part in zip(found.ids.astype(int).tolist(), found.groups, strict=True):
+        for sample in range(at, at + 4):
+            assert part_of.setdefault(sample, part) == part
+    assert len(set(part_of.values())) == n_parts
+    every = len({*range(0, length - 4, step), length - 4})
+    left_out = [note for note in found.notes if "left out" in note]
+    assert (every > len(found.train)) == bool(left_out)
+    if left_out:
+        assert left_out[0].startswith(f"{every - len(found.train)} window")
+
+
 def test_a_default_window_is_printed(folder: Path) -> None:
     write(folder / "long.wav", np.zeros(2000))
     found = data.read(folder / "long.wav")
@@ -211,6 +232,16 @@ def test_pairs_are_cut_alike(tmp_path: Path) -> None:
         write(tmp_path / "clean" / f"{name}.wav", np.zeros(length), rate=16_000)
     with pytest.raises(DataError, match="noisy has 8,000 samples per second, and clean 16,000"):
         source.read()
+
+
+def test_single_recordings_of_different_lengths_are_no_pair(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(-1, 1, 100)
+    for name, length in {"noisy": 100, "clean": 98, "same": 100}.items():  # as many windows of each
+        write(tmp_path / f"{name}.wav", values[:length])
+    source = DataSource(str(tmp_path / "noisy.wav"), ReadOptions(window=30), target=str(tmp_path / "clean.wav"))
+    with pytest.raises(DataError, match=r"clean\.wav has no counterpart of 70 of noisy\.wav"):
+        source.read()
+    assert len(replace(source, target=str(tmp_path / "same.wav")).read().train) == 4
 
 
 # Series of any length
@@ -271,6 +302,18 @@ def test_other_models_blend_windows_by_the_distance_from_their_ends() -> None:
             weights[begin + place] += weight
     for tile in (1, 7, 100):
         np.testing.assert_allclose(ae.reconstruct_series(whole, tile=tile), total / weights, atol=1e-5, rtol=0)
+
+
+def test_series_without_an_axis_of_channels() -> None:
+    windows = np.random.default_rng(1).normal(size=(20, 6)).astype(np.float32)
+    ae = Autoencoder(2, architecture=MLP((8,)), epochs=1, random_state=0, kind="series").fit(windows)
+    with_channel = Autoencoder(2, architecture=MLP((8,)), epochs=1, random_state=0, kind="series").fit(
+        windows[..., None]
+    )
+    whole = series(17)
+    np.testing.assert_allclose(
+        ae.reconstruct_series(whole[:, 0]), with_channel.reconstruct_series(whole)[:, 0], rtol=1e-5
+    )
 
 
 def test_memory_is_bounded_by_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,6 +415,16 @@ def test_evaluation_has_the_signal_to_noise_ratio_before_and_after(trained: Path
     assert "Input's signal-to-noise ratio" in done.stdout
     assert "\nSignal-to-noise ratio" in done.stdout.replace(" S", "\nS")
     assert evaluate(ae, noisy).value("snr") is None
+
+
+def test_the_signal_of_nearly_constant_series_is_never_negative() -> None:
+    rng = np.random.default_rng(0)
+    noisy, clean = (1e4 + scale * rng.normal(size=(30, 16, 1)) for scale in (1e-2, 1e-5))
+    ae = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0, kind="series").fit(noisy, target=clean)
+    signal, error = clean.var(), np.square(noisy - clean).mean()
+    assert evaluate(ae, noisy, target=clean).value("input_snr") == pytest.approx(
+        10 * np.log10(signal / error), rel=0.01
+    )
 
 
 def test_other_rates_channels_and_files_are_one_sentence(trained: Path, tmp_path: Path) -> None:

@@ -691,8 +691,9 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             check_work(needed.multiplications, what, given, max_memory=fitted.max_memory)
 
     def _check_part(self, fitted: FittedAttributes, rows: Array) -> None:
-        """The same for a part of an image."""
-        part = f"a part of {rows.shape[1]} x {rows.shape[2]} pixels, the least that this model computes,"
+        """The same for a part of an image or a series."""
+        size = f"{rows.shape[1]} rows" if fitted.kind == "series" else f"{rows.shape[1]} x {rows.shape[2]} pixels"
+        part = f"a part of {size}, the least that this model computes,"
         self._check_one_example(fitted, rows, part, "use a model with fewer layers or channels")
 
     def _apply(

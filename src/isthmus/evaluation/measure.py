@@ -252,11 +252,12 @@ def _nats(mean: dict[str, Any], n_features: int, weighted: bool) -> Nats:
 
 def _variance(values: Array) -> float:
     """The variance of series (n, time, channels) about the means of their channels, the mean over channels."""
-    total, squares, count = np.zeros(()), np.zeros(()), values.shape[0] * values.shape[1]
+    count, total, squares = values.shape[0] * values.shape[1], np.zeros(values.shape[2:]), np.zeros(values.shape[2:])
     for _, block in blocks(values):
-        total = total + np.sum(block, axis=(0, 1), dtype=np.float64)
-        squares = squares + np.square(block, dtype=np.float64).sum((0, 1))
-    return float(np.mean(squares / count - np.square(total / count)))
+        total += np.sum(block, axis=(0, 1), dtype=np.float64)
+    for _, block in blocks(values):  # about the mean: a difference of two large sums could be negative
+        squares += np.square(np.subtract(block, total / count, dtype=np.float64)).sum((0, 1))
+    return float(np.mean(squares / count))
 
 
 def _snr(error: float | None, variance: float | None) -> float | None:

@@ -48,27 +48,33 @@ def read_sound(path: Path, options: ReadOptions, run: Reused | None = None) -> D
     step = options.step or length
     long = _long_enough(recordings, length, notes)
     starts = [_starts(each.length, length, step) for each in long]
-    windows = _cut(long, starts, length)
+    several, what = len(long) > 1, f"{len(long):,} recordings" if len(long) > 1 else "1 recording"
+    parts, across = (list[int](), 0) if several else _parts(starts[0], length)
+    starts = starts if several else [[at for at, part in zip(starts[0], parts, strict=True) if part >= 0]]
     names = [
-        f"{shown(os.path.relpath(each.path, path) if path.is_dir() else each.path.name)} window {at}"
+        f"{shown(os.path.relpath(each.path, path))} window {at}" if path.is_dir() else str(at)
         for each, of_one in zip(long, starts, strict=True)
         for at in of_one
     ]
-    several, what = len(long) > 1, f"{len(long):,} recordings" if len(long) > 1 else "1 recording"
-    parts = [f"part {_PARTS * number // len(names)}" for number in range(len(names))]
-    groups = [name.rpartition(" window ")[0] for name in names] if several else parts
+    groups = [name.rpartition(" window ")[0] for name in names] if several else [f"part {n}" for n in parts if n >= 0]
     notes.append(
         f"{what} of {sum(each.seconds for each in long):,.4g} seconds in all, cut into {len(names):,} windows of {length:,} samples, "
         f"one every {step:,}"
     )
+    if across:
+        are = "window is" if across == 1 else "windows are"
+        notes.append(
+            f"{across:,} {are} left out, so that the {max(parts) + 1} parts of the recording, of which a split holds out some, do not overlap"
+        )
+    windows = _cut(long, starts, length)
     return Dataset(
         path.resolve().name if path.is_dir() else path.name,
         windows,
         source=shown(path),
         notes=tuple(notes),
         kind="series",
-        ids=np.asarray(names, dtype=object) if path.is_dir() else None,
-        id_name="file" if path.is_dir() else None,
+        ids=np.asarray(names, dtype=object),
+        id_name="file" if path.is_dir() else "first sample",
         groups=np.asarray(groups, dtype=object),
         groups_name="recording" if several else "part of the recording",
         rate=recordings[0].rate,
@@ -107,6 +113,24 @@ def _starts(samples: int, length: int, step: int) -> list[int]:
     """The first sample of each window of a recording; the last one ends with it."""
     last = samples - length
     return [*range(0, last, step), last]
+
+
+def _parts(starts: list[int], length: int) -> tuple[list[int], int]:
+    """The part of a recording of each of its windows, -1 for windows in two parts, and the number of these.
+
+    There are at most 10 parts of about the same time, each with a window. A recording that is too short for two has parts that overlap.
+    """
+    samples = starts[-1] + length
+    for count in range(min(_PARTS, len(starts)), 1, -1):
+        begins = np.searchsorted(starts, [-(-part * samples // count) for part in range(count)])
+        if begins[-1] == len(starts):
+            continue
+        firsts = np.asarray(starts)[begins]
+        parts = np.searchsorted(firsts, starts, side="right") - 1
+        parts[np.asarray(starts) + length > np.append(firsts[1:], samples)[parts]] = -1
+        if len(set(parts.tolist()) - {-1}) == count:
+            return parts.tolist(), int((parts < 0).sum())
+    return list(range(len(starts))), 0
 
 
 def _cut(recordings: list[Recording], starts: list[list[int]], length: int) -> Array:

@@ -162,7 +162,7 @@ def test_windows_cover_every_recording(folder: Path) -> None:
     assert (found.kind, found.rate) == ("series", RATE)
     notes = "; ".join(found.notes)
     assert "1 recording is shorter than a window of 32 samples, and left out: short.wav" in notes
-    assert "1 other file is no WAV file or is a link, and was ignored: notes.txt" in notes
+    assert "1 other entry is no WAV file or is a link, and was ignored: notes.txt" in notes
 
 
 def test_a_split_keeps_the_windows_of_a_recording_together(folder: Path) -> None:
@@ -200,6 +200,17 @@ def test_parts_of_a_single_recording_share_no_sample(tmp_path: Path, length: int
     assert (every > len(found.train)) == bool(left_out)
     if left_out:
         assert left_out[0].startswith(f"{every - len(found.train)} window")
+
+
+def test_linked_folders_and_names_of_parts_are_named(tmp_path: Path) -> None:
+    for name in ("there/0", "sound/train/1", "sound/test/2", "sound/3"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / f"{name}.wav", np.zeros(8))
+    (tmp_path / "sound" / "linked").symlink_to(tmp_path / "there", target_is_directory=True)
+    notes = data.read(tmp_path / "sound", window=4).notes
+    assert "1 other entry is no WAV file or is a link, and was ignored: linked" in notes
+    assert any("no parts of a split: those in test, train are examples like all others" in note for note in notes)
+    assert not any("no parts of a split" in note for note in data.read(tmp_path / "sound" / "train", window=4).notes)
 
 
 def test_a_default_window_is_printed(folder: Path) -> None:

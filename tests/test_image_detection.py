@@ -189,6 +189,24 @@ def test_invalid_arguments(ae: Autoencoder, detector: ImageOutlierDetector) -> N
         detect_images(detector, [striped(0), striped(1)], masks=[None])
 
 
+@pytest.mark.parametrize("y_true", [[1, -1], ["good", "spot"], [0, np.nan], np.array([1, 2])])
+def test_labels_are_0_or_1(detector: ImageOutlierDetector, y_true: Any) -> None:
+    with pytest.raises(DataError, match=r"y_true has the value .*: expected 1 for anomalous images and 0 for others"):
+        detect_images(detector, [striped(5, 60), striped(6)], y_true=y_true)
+    for good in ([True, False], np.array([1.0, 0.0]), np.array([True, False])):
+        found = detect_images(detector, [striped(5, 60), striped(6)], y_true=good)
+        assert found.y_true is not None
+        assert found.y_true.tolist() == [1, 0]
+
+
+def test_errors_beyond_the_range_of_floats_are_one_sentence() -> None:
+    rng = np.random.default_rng(0)
+    ae = Autoencoder(1, architecture=MLP(()), epochs=1, random_state=0, kind="images")
+    ae.fit(1e20 * rng.normal(size=(20, 4, 4)).astype(np.float32))
+    with pytest.raises(DataError, match="the squared errors of an image exceed the range of 32-bit floats"):
+        ImageOutlierDetector.from_fitted(ae, 1e20 * rng.normal(size=(20, 8, 8)))
+
+
 def test_metrics_of_images_without_masks(detector: ImageOutlierDetector) -> None:
     found = detect_images(detector, [striped(5, 60), striped(6), striped(7, 60)], y_true=[1, 0, 0])
     assert found.metrics is not None
@@ -281,6 +299,15 @@ def test_from_good_images_to_scores_heat_maps_and_metrics(tiles: Path) -> None:
     again = detected(tiles, "--data", "tiles/test", "--out", "s.csv")
     assert again.returncode == 1
     assert "s-heat-maps has files, and heat maps would be written there: remove it" in again.stderr
+
+
+def test_anomalous_folders_of_normal_images_are_left_out_and_judged_images_named(tiles: Path) -> None:
+    words = ("--data", "tiles/test", "--normal", "tiles/test", "--out", "both.csv", "--false-alarm-rate", "0.25")
+    done = detected(tiles, *words)
+    assert done.returncode == 0, done.stderr
+    assert "3 images are left out, since they are not normal by the names of their folders (spot)" in done.stdout
+    assert "3 of 6 images set the threshold too: the guarantee and p-values are for other images" in done.stdout
+    assert "calibrated on 3 normal images" in done.stdout
 
 
 def test_held_out_images_are_the_normal_ones(tiles: Path) -> None:
@@ -395,3 +422,6 @@ def test_masks_are_found_by_folder_and_name(tmp_path: Path) -> None:
     ]
     assert "1 mask belongs to no image, and is ignored: 7_mask.png" in notes
     assert read_mask(tmp_path / "masks/stain/1.png", (26, 21), "1").sum() == 25
+    save(tmp_path / "clear.png", np.stack([0 * spot_mask(), spot_mask()], -1))
+    with pytest.raises(DataError, match=r"the mask .*clear\.png has transparent pixels"):
+        read_mask(tmp_path / "clear.png", (26, 21), "1")

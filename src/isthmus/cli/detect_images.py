@@ -58,7 +58,8 @@ def detect_in_images(task: ImageTask) -> None:
     truth = _truth(given.images, task.masks)
     normal = _normal(task, ae)
     reader.check(normal.images)
-    notes = [*given.notes, *truth.notes, *normal.notes, reader.note, early_stopping_note(task.run, ae, normal.patches)]
+    notes = [*given.notes, *truth.notes, *normal.notes, _both_note(given.images, normal.images), reader.note]
+    notes.append(early_stopping_note(task.run, ae, normal.patches))
     print_notes([each for each in notes if each], task.as_json)
     detector = _calibrated(task, ae, reader, normal)
     low, high = detector.usual_high, _FULL_COLOR * detector.usual_high
@@ -89,6 +90,16 @@ def _normal(task: ImageTask, ae: Autoencoder) -> SomeImages:
     if task.normal is None:
         return held_out_images(task.run, ae)
     return normal_images(task.run, ae, task.data_options.with_path(task.normal))
+
+
+def _both_note(given: Sequence[WholeImage], normal: Sequence[WholeImage]) -> str:
+    """A note on images that set the threshold by which they are judged; "" if there is none."""
+    known = {image.path.resolve() for image in normal}
+    both = sum(image.path.resolve() in known for image in given)
+    if not both:
+        return ""
+    what = "image sets" if both == 1 else "images set"
+    return f"{both:,} of {len(given):,} {what} the threshold too: the guarantee and p-values are for other images; give others with --normal"
 
 
 def _calibrated(task: ImageTask, ae: Autoencoder, reader: ImageReader, normal: SomeImages) -> ImageOutlierDetector:

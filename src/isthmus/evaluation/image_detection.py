@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from isthmus.errors import DataError, RecordError
 from isthmus.evaluation.heat_map_metrics import count_regions, per_region_overlap, pixel_auroc
 from isthmus.evaluation.image_detector import HeatMap, ImageOutlierDetector
 from isthmus.results import Result, plain
+from isthmus.text import quoted
 
 __all__ = ["ImageDetection", "ImageMetrics", "detect_images"]
 
@@ -151,7 +153,7 @@ def detect_images(
         detector: the detector.
         images: (h, w) or (h, w, channels) each, in the units of the training data, perhaps of different sizes.
         names: the name of each image; by default its number.
-        y_true: (n,), true for anomalous images. It follows from the masks if they are given.
+        y_true: (n,), 1 or True for anomalous images and 0 or False for others. It follows from the masks if they are given.
         masks: the anomalous pixels of each image, (h, w) each, or None for a normal image.
         on_heat_map: called with the number of each image and its heat map (h, w), such as to write it.
 
@@ -159,7 +161,8 @@ def detect_images(
         Scores, p-values and decisions, and the metrics.
 
     Raises:
-        DataError: an image cannot be used; or the number of names, labels or masks is not that of images; or a mask has another size.
+        DataError: an image cannot be used; or the number of names, labels or masks is not that of images; or a mask has another size; or
+            y_true has another value.
         RecordError: the first argument is not an `ImageOutlierDetector`, or both y_true and masks are given.
 
     Examples:
@@ -179,6 +182,7 @@ def detect_images(
         )
     if y_true is not None and masks is not None:
         raise RecordError("masks say which images are anomalous: leave out y_true")
+    _check_labels([] if y_true is None else y_true)
     scores, heat_maps, known = list[float](), list[HeatMap](), list[Any]()
     for number, image in enumerate(images):
         heat = detector.heat_map(image)
@@ -200,6 +204,13 @@ def detect_images(
     return ImageDetection(
         named, values, detector.p_values(values), detector.threshold, detector.guarantee(), labels, metrics
     )
+
+
+def _check_labels(y_true: Sequence[Any]) -> None:
+    """`DataError` unless all labels are 0 or 1; -1 of `predict`, or a name such as good, would be taken as anomalous."""
+    bad = next((each for each in y_true if not isinstance(each, Number | np.bool) or each not in {0, 1}), None)
+    if bad is not None:
+        raise DataError(f"y_true has the value {quoted(bad, 20)}: expected 1 for anomalous images and 0 for others")
 
 
 def _metrics(scores: Array, labels: Array, heat_maps: list[HeatMap], masks: list[Array]) -> ImageMetrics:

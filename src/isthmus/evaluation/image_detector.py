@@ -178,8 +178,13 @@ class ImageOutlierDetector:
 def _smoothed_error(ae: Autoencoder, image: Any, smoothing: float) -> HeatMap:
     """The squared error of each pixel of an image, averaged over channels and smoothed: (h, w), in squared units of the pixels."""
     made = ae.reconstruct_image(image)
-    squares = np.square(made.astype(np.float32) - np.asarray(image, np.float32))
-    error = squares if squares.ndim == 2 else squares.mean(2)
+    with np.errstate(over="ignore"):
+        squares = np.square(made.astype(np.float32) - np.asarray(image, np.float32))
+        error = squares if squares.ndim == 2 else squares.mean(2)
+    if not np.isfinite(error.sum()):
+        raise DataError(
+            "the squared errors of an image exceed the range of 32-bit floats: divide the training images and all others by a constant"
+        )
     smooth: HeatMap = ndimage.gaussian_filter(error, smoothing, mode="nearest") if smoothing else error
     return smooth
 

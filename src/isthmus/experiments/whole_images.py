@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isthmus.data import Dataset
 from isthmus.data.images.single import read_image, read_image_header
-from isthmus.data.images.whole import WholeImage, list_images
+from isthmus.data.images.whole import WholeImage, is_normal_label, list_images
 from isthmus.data.options import ReadOptions
 from isthmus.data.parts import of_trained_classes, test_part
 from isthmus.errors import DataError
@@ -112,7 +112,10 @@ def held_out_images(run: Path, ae: Autoencoder) -> SomeImages:
 
 
 def normal_images(run: Path, ae: Autoencoder, source: DataSource) -> SomeImages:
-    """The given normal images, without those that the run was trained on."""
+    """The given normal images, without those that the run was trained on.
+
+    If one of their folders has the name of normal images, those in folders of other names are left out.
+    """
     dataset, part_note = test_part(load_examples(run, source, ae, allow_extreme=True)[1])
     trained, names = _trained_names(run, dataset), _image_names(dataset.ids)
     fresh = set(names) - trained
@@ -121,7 +124,14 @@ def normal_images(run: Path, ae: Autoencoder, source: DataSource) -> SomeImages:
     notes = [part_note.replace(" examples ", " patches ")]
     if trained:
         notes.append(f"{len(trained):,} of {len(names):,} normal images are training images: they are left out")
-    return SomeImages(_named(source, options_of(run), fresh), tuple(filter(None, notes)), dataset.train)
+    images = _named(source, options_of(run), fresh)
+    normal = [image for image in images if is_normal_label(image.label)] or images
+    if len(normal) < len(images):
+        others = ", ".join(sorted({image.label or "no folder" for image in images} - {image.label for image in normal}))
+        notes.append(
+            f"{len(images) - len(normal):,} images are left out, since they are not normal by the names of their folders ({others})"
+        )
+    return SomeImages(normal, tuple(filter(None, notes)), dataset.train)
 
 
 def _named(source: DataSource, usual: ReadOptions, names: set[str]) -> list[WholeImage]:

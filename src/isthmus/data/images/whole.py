@@ -119,7 +119,7 @@ def read_mask(path: Path, size: tuple[int, int], of: str) -> Array:
         of: the name of the image, for messages.
 
     Raises:
-        DataError: the mask has another size, or more than two values.
+        DataError: the mask has another size, more than two values, or transparent pixels.
     """
     found = read_image_header(path).size
     if found != size:
@@ -127,7 +127,11 @@ def read_mask(path: Path, size: tuple[int, int], of: str) -> Array:
         raise DataError(
             f"the mask {shown(path)} has {a}x{b} pixels, and {of} has {c}x{d}: give a mask of the same size"
         )
-    values = read_image(path, color=False).pixels
+    values, _, changes, *_ = read_image(path, color=False)
+    if "white" in changes:
+        raise DataError(
+            f"the mask {shown(path)} has transparent pixels, which can mean normal or anomalous: save it without transparency"
+        )
     present = np.unique(values)
     if len(present) > 2 or (len(present) == 2 and present[0] != 0):
         listed = ", ".join(map(str, present[:3].tolist())) + (", ..." if len(present) > 3 else "")

@@ -64,7 +64,7 @@ def read_sound(path: Path, options: ReadOptions, run: Reused | None = None) -> D
     if across:
         are = "window is" if across == 1 else "windows are"
         notes.append(
-            f"{across:,} {are} left out, so that the {max(parts) + 1} parts of the recording, of which a split holds out some, do not overlap"
+            f"{across:,} {are} left out, so that the {max(parts) + 1} parts of the recording do not overlap: a split holds out a part"
         )
     windows = _cut(long, starts, length)
     return Dataset(

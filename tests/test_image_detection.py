@@ -306,7 +306,7 @@ def test_anomalous_folders_of_normal_images_are_left_out_and_judged_images_named
     done = detected(tiles, *words)
     assert done.returncode == 0, done.stderr
     assert "3 images are left out, since they are not normal by the names of their folders (spot)" in done.stdout
-    assert "3 of 6 images set the threshold too: the guarantee and p-values are for other images" in done.stdout
+    assert "3 of 6 images set the threshold too, and the guarantee is for other images: give others" in done.stdout
     assert "calibrated on 3 normal images" in done.stdout
 
 

@@ -99,7 +99,7 @@ def _both_note(given: Sequence[WholeImage], normal: Sequence[WholeImage]) -> str
     if not both:
         return ""
     what = "image sets" if both == 1 else "images set"
-    return f"{both:,} of {len(given):,} {what} the threshold too: the guarantee and p-values are for other images; give others with --normal"
+    return f"{both:,} of {len(given):,} {what} the threshold too, and the guarantee is for other images: give others with --normal"
 
 
 def _calibrated(task: ImageTask, ae: Autoencoder, reader: ImageReader, normal: SomeImages) -> ImageOutlierDetector:

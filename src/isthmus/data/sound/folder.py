@@ -20,8 +20,8 @@ ENDINGS = (".wav", ".wave")
 
 
 def holds_sound(path: Any) -> bool:
-    """Whether this is the path of a WAV file, or of a folder that has WAV files and no images."""
-    if not isinstance(path, str | os.PathLike) or not os.path.lexists(path):
+    """Whether this is the path of a WAV file, perhaps a missing one, or of a folder that has WAV files and no images."""
+    if not isinstance(path, str | os.PathLike):
         return False
     path = Path(path)
     if not path.is_dir():

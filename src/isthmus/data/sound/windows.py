@@ -118,19 +118,29 @@ def _starts(samples: int, length: int, step: int) -> list[int]:
 def _parts(starts: list[int], length: int) -> tuple[list[int], int]:
     """The part of a recording of each of its windows, -1 for windows in two parts, and the number of these.
 
-    There are at most 10 parts of about the same time, each with a window. A recording that is too short for two has parts that overlap.
+    There are at most 10 parts of about the same time, each with a window, and fewer if more than a tenth of the windows would be in two.
+    A recording that is too short for two parts has parts that overlap.
     """
-    samples = starts[-1] + length
+    best = (list(range(len(starts))), len(starts))
     for count in range(min(_PARTS, len(starts)), 1, -1):
-        begins = np.searchsorted(starts, [-(-part * samples // count) for part in range(count)])
-        if begins[-1] == len(starts):
-            continue
-        firsts = np.asarray(starts)[begins]
-        parts = np.searchsorted(firsts, starts, side="right") - 1
-        parts[np.asarray(starts) + length > np.append(firsts[1:], samples)[parts]] = -1
-        if len(set(parts.tolist()) - {-1}) == count:
-            return parts.tolist(), int((parts < 0).sum())
-    return list(range(len(starts))), 0
+        found = _parts_of(starts, length, count)
+        across = found.count(-1)
+        if len(set(found) - {-1}) == count and across < best[1]:
+            best = (found, across)
+        if best[1] <= len(starts) // _PARTS:
+            break
+    return best if best[1] < len(starts) else (best[0], 0)
+
+
+def _parts_of(starts: list[int], length: int, count: int) -> list[int]:
+    """The part of each window, of this many parts that begin with a window; -1 for windows in two parts."""
+    samples, at = starts[-1] + length, np.asarray(starts)
+    begins = [-(-part * samples // count) for part in range(count)]
+    firsts = np.unique(at[np.searchsorted(at, [begin for begin in begins if begin <= starts[-1]])])
+    parts = np.searchsorted(firsts, at, side="right") - 1
+    parts[at + length > np.append(firsts[1:], samples)[parts]] = -1
+    found: list[int] = parts.tolist()
+    return found
 
 
 def _cut(recordings: list[Recording], starts: list[list[int]], length: int) -> Array:

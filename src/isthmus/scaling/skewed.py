@@ -65,7 +65,15 @@ class Curved(Scaling):
         return _STANDARD.fit_statistics(statistics)
 
     def columns(self, numbers: NDArray[np.bool_], positions: Positions) -> list[Curved | None]:
-        """How each feature is taken; None: standardized."""
+        """How each feature is taken.
+
+        Args:
+            numbers: (d,), True for features that are numbers.
+            positions: of the features, by the names of their columns.
+
+        Returns:
+            The scaling of each feature; None: standardized.
+        """
         return [self if number else None for number in numbers]
 
     def curve(self, column: Doubles, precision: float) -> Curves:

@@ -83,7 +83,8 @@ class Units(NamedTuple):
 
 def _bent_means(curves: Curves, values: NDArray[Any]) -> NDArray[np.float64]:
     """The mean of each feature of examples (n, *shape) over its observed values, in model units, (*shape)."""
-    bent, sums, counts = Curves(*map(torch.from_numpy, curves)), 0.0, 0
+    bent = Curves(*map(torch.from_numpy, curves))
+    sums, counts = (torch.zeros(values.shape[1:], dtype=dtype) for dtype in (torch.float64, torch.int64))
     for _, block in blocks(values):
         x = bent.bend(torch.from_numpy(block.astype(np.float64)))
         sums, counts = sums + x.nansum(0), counts + (~x.isnan()).sum(0)

@@ -246,6 +246,8 @@ def test_metrics_written_by_older_versions_are_converted() -> None:
     rows = np.diag([1.0, 2, 3, 400]) @ np.random.default_rng(0).normal(size=(4, 20))
     today = evaluate(Autoencoder(2, epochs=1).fit(rows.T), rows.T[:5], train=rows.T).to_dict()
     assert today["nats"].pop("weighted") is None  # older versions had no weights of columns
+    for part, names in (("errors", ("snr", "input_snr", "ridge_snr")), ("pca", ("snr",))):  # nor sound
+        assert {today[part].pop(name, None) for name in names} == {None}
     today["training"] = {name: today["training"][name] for name in ("mse", "mse_scaled")}
     assert {part: set(value) for part, value in today.items() if isinstance(value, dict)} == {
         part: set(value) for part, value in found.items() if isinstance(value, dict)

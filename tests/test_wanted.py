@@ -28,6 +28,7 @@ from isthmus.experiments.tensorboard import EventWriter, installed
 INTERNAL = {  # machinery, which is handed what was checked
     *(
         "experiments.classification",
+        "experiments.image_units",
         "experiments.run_data",
         "experiments.run_figures",
         "experiments.run_folder",
@@ -36,6 +37,7 @@ INTERNAL = {  # machinery, which is handed what was checked
         "experiments.resumable",
         "experiments.trial",
         "experiments.validation_set",
+        "experiments.whole_images",
     ),
     *("evaluation.check_examples", "evaluation.data_range_of"),
 }

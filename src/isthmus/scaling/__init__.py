@@ -6,12 +6,13 @@ A density in raw units is the density in model units times the derivative of the
 of the curve's slope, for each value. A constant feature has no spread: its scale is 1, which adds nothing, or the size of the rounding
 error if the constant is very large. A scaling may also turn a feature with categories into a block of 0 and 1. Read in this order:
 
-    curves    monotone curves, one for each feature
-    base      the contract
-    affine    one affine map for each value: NoScaling, UInt8, MinMax, Standard
-    skewed    curves for skewed numbers: Logarithm, Quantile, PerColumn
-    columns   tables with categories: Columns
-    choice    the scaling that suits some data
+    curves        monotone curves, one for each feature
+    curve_choice  which curve suits a feature
+    base          the contract
+    affine        one affine map for each value: NoScaling, UInt8, MinMax, Standard
+    skewed        curves for skewed numbers: Logarithm, Quantile, PerColumn
+    columns       tables with categories: Columns
+    choice        the scaling that suits some data
 """
 
 from isthmus.scaling.affine import MinMax, NoScaling, Standard, UInt8

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -16,6 +14,7 @@ from isthmus.errors import DataError, RecordError
 from isthmus.records import record
 from isthmus.scaling.affine import Standard
 from isthmus.scaling.base import Affine, Scaling, extent
+from isthmus.scaling.curve_choice import best_curve
 from isthmus.scaling.curves import Curves, by_logarithm, by_quantiles, joined, line, some_rows
 from isthmus.text import printable
 
@@ -29,10 +28,6 @@ Names = Annotated[
 ]
 
 _STANDARD = Standard()
-_FEWEST, _SKEWED = 50, 1.0  # observed values, and the skewness, of a column for which curves are tried
-_FREQUENT = 0.05  # the share of a value, such as 0, that does not count where curves are compared
-_GAIN, _ERRORS = 0.05, 2.0  # the least gain in nats per value and in standard errors
-_LIMIT = 10.0  # of the gain of one value
 
 
 class Curved(Scaling):
@@ -225,7 +220,7 @@ class PerColumn(Curved):
         for j in np.flatnonzero(numbers & ~constant & (low >= 0) & ~np.array(taken)):
             given = ((self.logarithm, Logarithm()), (self.quantile, Quantile()))
             candidates = [how for names, how in given if names is None and how.above < low[j]]
-            best = _best(rows[~np.isnan(rows[:, j]), j], candidates, precision)
+            best = best_curve(rows[~np.isnan(rows[:, j]), j], candidates, precision)
             if best is not None:
                 chosen[type(best)].append(positions.columns[j] if positions.columns else int(j))
         return self.completed(PerColumn(tuple(chosen[Logarithm]), tuple(chosen[Quantile])))
@@ -278,30 +273,3 @@ def _precision(statistics: DataStatistics) -> float:
     """The relative rounding error of the examples."""
     dtype = statistics.values.dtype
     return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
-
-
-def _best(column: Doubles, candidates: Sequence[Curved], precision: float) -> Curved | None:
-    """The curve under which held-out values are more probable, None if standardization is as good. The logarithm comes first."""
-    held_out, used = np.split(np.random.default_rng(0).permutation(column), [len(column) // 5])
-    values, counts = np.unique(used, return_counts=True)
-    held_out = held_out[~np.isin(held_out, values[counts > _FREQUENT * len(used)])]  # such values have no density
-    few = (
-        len(column) < _FEWEST or len(held_out) < _FEWEST // 5 or len(values) < 3
-    )  # a curve through two values is a line
-    if few or np.mean(((used - used.mean()) / used.std()) ** 3) <= _SKEWED:
-        return None
-    best, most = None, _log_densities(line(float(used.mean()), float(used.std())), held_out)
-    for how in candidates:
-        found = _log_densities(how.curve(used, precision), held_out)
-        gains = np.clip(found - most, -_LIMIT, _LIMIT)
-        if gains.mean() > max(_GAIN, _ERRORS * gains.std() / np.sqrt(len(gains))):
-            best, most = how, found
-    return best
-
-
-def _log_densities(curve: Curves, column: Doubles) -> Doubles:
-    """The logarithm of the density of values if the curve makes them standard normal, up to a constant, (n,)."""
-    curve = Curves(*map(torch.from_numpy, curve))
-    x = curve.bend(torch.from_numpy(column[:, None]))
-    densities: Doubles = (curve.log_slopes(x) - x.square() / 2)[:, 0].numpy()
-    return densities

@@ -58,7 +58,7 @@ def test_windows_longer_than_all_stretches_are_one_sentence_and_shorter_ones_fit
     frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(17, 2)), columns=["load", "heat"])
     ae = Autoencoder(1, architecture=MLP(()), epochs=1, missing="allow", random_state=0)
     with pytest.raises(
-        DataError, match=r"'load' of X is missing in row 5 .*of every window: .*at most 5 rows .*--window 5"
+        DataError, match=r"channel load of X is missing in row 5 .*of every window: .*at most 5 rows .*--window 5"
     ):
         ae.fit(Windows(frame, 8, time=seconds, gap=2, pad=True))
     ae.fit(Windows(frame, 5, time=seconds, gap=2, pad=True))

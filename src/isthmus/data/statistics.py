@@ -13,6 +13,7 @@ import numpy.typing as npt
 from isthmus.data.missing import count_observed, nanmax, nanmin, nansum
 from isthmus.data.validation import LARGEST, Examples, Missing, blocks, check_finite
 from isthmus.errors import DataError
+from isthmus.text import printable
 
 __all__ = ["DataStatistics", "Fingerprint", "broadcasts"]
 
@@ -166,8 +167,10 @@ class DataStatistics:
             place = tuple(map(int, unobserved[0]))
             feature, file = examples.at.feature(place), examples.at.file or "X"
             if examples.kind == "series" and place[0] and counts[0, place[-1]]:  # as in padded windows
+                names, channel = examples.at.columns or (), place[-1]
                 raise DataError(
-                    f"{feature} of {file} is missing in row {place[0]} (the first is 0) of every window: use windows of at most "
+                    f"channel {printable(names[channel]) if channel < len(names) else channel} of {file} is missing in row {place[0]} "
+                    "(the first is 0) of every window: use windows of at most "
                     f"{place[0]} rows (length={place[0]}, --window {place[0]})"
                 )
             raise DataError(f"{feature} of {file} is missing in every row: drop it")

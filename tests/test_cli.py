@@ -361,7 +361,10 @@ def test_samples_come_from_a_mixture_fitted_to_the_training_examples(trained: Pa
     assert done.returncode == 0, done.stderr
     ae, digits = isthmus.load(trained / "vae"), isthmus.data.digits()
     np.testing.assert_array_equal(np.load(trained / "mixed.npy"), ae.sample(5, 0, method="gmm", X=digits.train))
-    for words, code, word in ((("--method", "kde"), 2, "'prior' or 'gmm'"), (("--data", "digits"), 2, "method='gmm'")):
+    for words, code, word in (
+        (("--method", "kde"), 2, "'prior' or 'gmm'"),
+        (("--data", "digits"), 2, "for --method gmm"),
+    ):
         wrong = run("sample", "vae", *words, "--out", "no.npy", cwd=trained)
         assert (wrong.returncode, wrong.stderr.count("\n")) == (code, 1)
         assert word in wrong.stderr

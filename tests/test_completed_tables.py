@@ -246,7 +246,7 @@ def test_roles_of_arrays_are_checked(tmp_path: Path) -> None:
     assert found.groups is not None
     assert found.train_labels.tolist() == found.groups.tolist() == y.tolist()
     for name, shape in (("short", r"\(7,\)"), ("wide", r"\(30, 2\)")):
-        with pytest.raises(DataError, match=rf"{name} .by. of .*x.npz has shape {shape}, and there are 30 examples"):
+        with pytest.raises(DataError, match=rf"{name} .--by, by=. of .*x.npz has shape {shape}, for 30 examples"):
             read(tmp_path / "x.npz", by=name)
 
 

@@ -73,7 +73,7 @@ def test_ridge_regression_of_many_columns_takes_memory_proportional_to_the_examp
     x = rng.random((6, 5_000), np.float32)
     tracemalloc.start()
     try:
-        best_setting("ridge regression", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
+        best_setting("ridge regression", "images", Pairs(x + 0.1, x), Pairs(x[:2] + 0.1, x[:2]))
         assert tracemalloc.get_traced_memory()[1] < 60 * x.nbytes
     finally:
         tracemalloc.stop()
@@ -85,7 +85,7 @@ def test_ridge_regression_reaches_the_error_of_the_wiener_filter(rng: np.random.
     covariance = axes @ axes.T / 8
     X = rng.multivariate_normal(np.full(8, 2.0), covariance, 40_000)
     pairs = [Pairs(part + s * rng.normal(size=part.shape), part) for part in (X[:20_000], X[20_000:30_000], X[30_000:])]
-    _, restore = best_setting("ridge regression", pairs[0], pairs[1])
+    _, restore = best_setting("ridge regression", "images", pairs[0], pairs[1])
     least = np.trace(covariance - covariance @ np.linalg.inv(covariance + s**2 * np.eye(8)) @ covariance) / 8
     assert np.square(restore(pairs[2].corrupted) - pairs[2].clean).mean() == pytest.approx(least, rel=0.02)
 
@@ -118,10 +118,12 @@ def test_filters_are_those_of_the_libraries(shape: tuple[int, ...], rng: np.rand
 def test_the_setting_is_the_best_on_the_other_training_examples(rng: np.random.Generator) -> None:
     flat = np.broadcast_to(np.linspace(0, 1, 6)[:, None, None], (6, 12, 12))
     noisy = Pairs(flat + 0.3 * rng.normal(size=flat.shape), flat)
-    assert best_setting("median filter", noisy, noisy)[0] == "7 x 7"  # nothing to lose: the widest
+    assert best_setting("median filter", "images", noisy, noisy)[0] == "7 x 7"  # nothing to lose: the widest
     fine = rng.integers(0, 2, (6, 12, 12)).astype(float)
-    assert best_setting("median filter", noisy, Pairs(fine, fine))[0] == "3 x 3"  # everything to lose: the narrowest
-    far = best_setting("ridge regression", noisy, noisy)[1](9 * noisy.corrupted)
+    assert (
+        best_setting("median filter", "images", noisy, Pairs(fine, fine))[0] == "3 x 3"
+    )  # everything to lose: the narrowest
+    far = best_setting("ridge regression", "images", noisy, noisy)[1](9 * noisy.corrupted)
     assert (far.min(), far.max()) == (0, 1)  # within the range of the training pictures
 
 
@@ -255,7 +257,7 @@ def test_memory_maps_stay_and_many_examples_are_sampled(ae: Autoencoder, digits:
 
 def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denoising_baselines, "find_spec", lambda _: None)
-    names, missing = applicable_baselines((8, 8), 100)
+    names, missing = applicable_baselines("images", (8, 8), 100)
     assert names == ["training mean", "ridge regression", "median filter"]
     assert set(missing) == {"non-local means", "total variation"}
     assert "pip install 'isthmus[image]'" in missing["total variation"]
@@ -386,3 +388,12 @@ def test_the_error_for_an_old_baseline_name_gives_the_new_one(ae: Autoencoder, d
     for old, new in (("linear map", "ridge regression"), ("mean example", "training mean")):
         with pytest.raises(RecordError, match=f"no baseline '{old}'; did you mean {new}\\?"):
             robustness(ae, digits.test, train=digits.train, baselines=[old])
+
+
+def test_windows_of_series_get_no_filters_of_images() -> None:
+    """A window of a recording has the shape of an image in gray with an axis of channels."""
+    X = np.sin(np.arange(40 * 16).reshape(40, 16, 1) / 5) + np.random.default_rng(0).normal(0, 0.1, (40, 16, 1))
+    ae = Autoencoder(2, kind="series", architecture=MLP((8,)), epochs=1, random_state=0).fit(X)
+    result = robustness(ae, X[:10], train=X[10:], levels=(0.1,), n=10)
+    assert result.left_out["median filter"] == "windows of series are not images"
+    assert {"identity", "ridge regression"} & {each.method for each in result.figures}

@@ -146,17 +146,18 @@ _MAX_FIT_EXAMPLES, _MAX_FIT_VALUES = 100_000, 2**24  # that baselines are fitted
 _MAX_SELECTION_EXAMPLES, _MAX_SELECTION_VALUES = 256, 2**16  # that settings of baselines are selected on
 
 
-def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether examples of a shape are images: (h, w) or (h, w, channels)."""
-    return len(shape) in {2, 3}
+def is_image(kind: str, shape: tuple[int, ...]) -> bool:
+    """Whether examples of a kind and shape are images: (h, w) or (h, w, channels)."""
+    return kind != "series" and len(shape) in {2, 3}
 
 
 def applicable_baselines(
-    shape: tuple[int, ...], n: int, requested: Sequence[str] | None = None
+    kind: str, shape: tuple[int, ...], n: int, requested: Sequence[str] | None = None
 ) -> tuple[list[str], dict[str, str]]:
     """Names of the baselines that apply to examples of a shape, and why others do not.
 
     Args:
+        kind: of the examples.
         shape: shape of one example.
         n: number of training examples.
         requested: names of baselines; None for all.
@@ -176,8 +177,9 @@ def applicable_baselines(
             else "no training examples were given"
         )
         reasons = dict.fromkeys(BASELINES, reason)
-    elif not is_image(shape):
-        reasons = dict.fromkeys(_FILTERS, f"examples of shape {shape} are not images")
+    elif not is_image(kind, shape):
+        what = "windows of series" if kind == "series" else f"examples of shape {shape}"
+        reasons = dict.fromkeys(_FILTERS, f"{what} are not images")
     elif find_spec("skimage") is None:
         reasons = dict.fromkeys(_SCIKIT_IMAGE, "scikit-image is not installed: pip install 'isthmus[image]'")
     return [name for name in names if name not in reasons], {name: reasons[name] for name in names if name in reasons}
@@ -191,20 +193,21 @@ def fit_and_selection_rows(n: int, n_features: int, random_state: int) -> tuple[
     return np.sort(order[n_selection:]), np.sort(order[:n_selection])
 
 
-def best_setting(name: str, fit: Pairs, selection: Pairs) -> tuple[str, Denoise]:
+def best_setting(name: str, kind: str, fit: Pairs, selection: Pairs) -> tuple[str, Denoise]:
     """Fits a baseline on one part of the training examples and selects its setting by the error on the other.
 
     Images are clipped to the range of the training images, for each channel: this only lowers the error of the baseline.
 
     Args:
         name: of the baseline.
+        kind: of the examples.
         fit: pairs that it is fitted on.
         selection: pairs on which settings are compared.
 
     Returns:
         The setting, and its denoising function (n, *shape) -> (n, *shape) in model units.
     """
-    clip = _clip_to_range(fit.clean) if is_image(fit.clean.shape[1:]) else (lambda x: x)
+    clip = _clip_to_range(fit.clean) if is_image(kind, fit.clean.shape[1:]) else (lambda x: x)
     candidates = {
         setting: (lambda x, denoise=denoise: clip(denoise(x))) for setting, denoise in BASELINES[name](fit).items()
     }

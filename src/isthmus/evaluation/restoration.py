@@ -83,7 +83,7 @@ def fit_ridge(ae: Autoencoder, inputs: Array, targets: Array, random_state: int 
     """Ridge regression of training targets on training inputs (m, *shape) in model units; its regularization is selected on other pairs."""
     if ae.likelihood_.nominal:
         return Ridge(missing="the values are classes, whose differences mean nothing")
-    names, reasons = applicable_baselines(ae.shape_, len(inputs), [RIDGE])
+    names, reasons = applicable_baselines(ae.kind_, ae.shape_, len(inputs), [RIDGE])
     if not names:
         return Ridge(missing=reasons[RIDGE])
     shift, scale = (side.cpu().double().numpy() for side in (ae.model_.shift, ae.model_.scale))
@@ -95,7 +95,7 @@ def fit_ridge(ae: Autoencoder, inputs: Array, targets: Array, random_state: int 
         Pairs(normalize(Rows(inputs)(rows)), normalize(Rows(targets)(rows)))
         for rows in fit_and_selection_rows(len(inputs), inputs[0].size, random_state)
     )
-    setting, denoise = best_setting(RIDGE, fit, selection)
+    setting, denoise = best_setting(RIDGE, ae.kind_, fit, selection)
     return Ridge(lambda x: np.asarray(denoise(normalize(x)) * scale + shift, np.float64), setting, len(fit.clean))
 
 

@@ -93,7 +93,7 @@ def robustness(
     count = min(_MAX_EXAMPLES, max(1, _MAX_VALUES // values[0].size)) if n is None else int(n)
     clean = some_rows(values, count, random_state)
     training = _training_parts(None if train is None else check_examples(ae, train, "train"), random_state)
-    names, left_out = applicable_baselines(ae.shape_, sum(map(len, training)), baselines)
+    names, left_out = applicable_baselines(ae.kind_, ae.shape_, sum(map(len, training)), baselines)
     data_range, scale = data_range_of(ae, values), ae.model_.scale.cpu().double().numpy()
     scores: list[DenoisingScore] = []
     for each in corruptions:
@@ -160,7 +160,7 @@ def _fitted_baselines(
     def in_data_units(denoise: Denoise) -> Denoise:
         return lambda x: denoise(normalize(x)) * scale + shift
 
-    fitted = {name: best_setting(name, fit, selection) for name in names}
+    fitted = {name: best_setting(name, ae.kind_, fit, selection) for name in names}
     return {name: (setting, in_data_units(denoise)) for name, (setting, denoise) in fitted.items()}
 
 

@@ -97,7 +97,7 @@ def test_a_folder_is_read_as_before_but_for_where_its_images_are(folder: Path) -
     assert left.notes[:-1] == whole.notes
     assert any("white background" in note for note in whole.notes)
     assert left.notes[-1] == (
-        f"{N} images take 14.4 kB decoded, more than cache=0 bytes: they are read from their files in each epoch, none stays decoded"
+        f"{N} images take 14.4 kB decoded, more than cache=0 bytes (--cache): they are read from their files in each epoch, none stays decoded"
     )
     assert "read from their files" in left.summary()
 
@@ -324,7 +324,7 @@ def test_an_array_that_does_not_fit_is_an_error_before_it_is_made(files: ImageFi
 def test_the_command_line_says_that_images_stay_in_their_files(folder: Path) -> None:
     done = run("data", "photos", "--cache", "1kB", cwd=folder.parent)
     assert (
-        "60 images take 14.4 kB decoded, more than cache=1 kB: they are read from their files in each epoch, 4 of them"
+        "60 images take 14.4 kB decoded, more than cache=1 kB (--cache): they are read from their files in each epoch, 4 of them"
         in done.stdout
     )
     assert run("data", "photos", "--cache", "much", cwd=folder.parent).returncode == 2

@@ -38,7 +38,7 @@ def streaming_note(count: int, size: int, cache: int, given: bool) -> str:
     """
     images, take = ("1 image", "takes") if count == 1 else (f"{count:,} images", "take")
     limit = (
-        f"cache={shown_size(cache)}"
+        f"cache={shown_size(cache)} (--cache)"
         if given
         else f"a quarter of the available memory ({shown_size(cache)}; cache=, --cache)"
     )

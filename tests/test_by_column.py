@@ -295,6 +295,7 @@ def test_a_table_of_numbers_keeps_its_figures() -> None:
     assert column_figures(ae, X[:60], train=X[60:]) == by_column(found)
 
 
+@pytest.mark.filterwarnings("ignore:X is an ordinary array")  # and its values are those of a table
 def test_codes_of_categories_in_an_array_are_columns_too() -> None:
     values, _ = features(FRAME)
     X = values[:, [0, 2]]

@@ -36,6 +36,7 @@ from isthmus.optimizers import AdamW
 from isthmus.penalties import NoPenalty
 from isthmus.priors import VampPrior
 from isthmus.records import Record
+from isthmus.scaling import PerColumn
 from isthmus.training import cuda_graph
 
 SLOTS: dict[str, ModuleType] = {
@@ -72,7 +73,8 @@ def examples(record: Record) -> np.ndarray:
         return values_for(record, (N, SIDE, SIDE)).astype(np.int64)
     rng = np.random.default_rng(0)
     smooth = np.sin(np.arange(N)[:, None, None] * 0.3 + np.arange(SIDE)[:, None] * 0.5 + np.arange(SIDE) * 0.7)
-    return np.round((0.5 + 0.4 * smooth + 0.05 * rng.uniform(-1, 1, (N, SIDE, SIDE))) * 255).astype(np.uint8)
+    images = np.round((0.5 + 0.4 * smooth + 0.05 * rng.uniform(-1, 1, (N, SIDE, SIDE))) * 255).astype(np.uint8)
+    return images.reshape(N, -1) if isinstance(record, PerColumn) else images
 
 
 LABELS = np.arange(N) % 3
@@ -80,9 +82,8 @@ LABELS = np.arange(N) % 3
 
 def autoencoder(slot: str, record: Record, **choices: Any) -> Autoencoder:
     bottleneck = Gaussian(4) if slot == "penalty" else 4  # some penalties require a normal posterior
-    given = {"bottleneck": bottleneck, "architecture": MLP((8,)), "optimizer": AdamW(1e-3), "kind": "images"} | {
-        slot: record
-    }
+    given = {"bottleneck": bottleneck, "architecture": MLP((8,)), "optimizer": AdamW(1e-3), slot: record}
+    given |= {"kind": "table" if isinstance(record, PerColumn) else "images"}
     return Autoencoder(**given, epochs=2, batch_size=BATCH, random_state=0, **choices)
 
 

@@ -97,7 +97,8 @@ def test_a_folder_is_read_as_before_but_for_where_its_images_are(folder: Path) -
     assert left.notes[:-1] == whole.notes
     assert any("white background" in note for note in whole.notes)
     assert left.notes[-1] == (
-        f"{N} images take 14.4 kB decoded, more than cache=0 bytes (--cache): they are read from their files in each epoch, none stays decoded"
+        f"{N} images take 14.4 kB decoded, more than cache=0 bytes (--cache): they are read from their files in each epoch, "
+        "none stays decoded"
     )
     assert "read from their files" in left.summary()
 

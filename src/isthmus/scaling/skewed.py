@@ -68,6 +68,9 @@ class Curved(Scaling):
 
         Returns:
             The scaling of each feature; None: standardized.
+
+        Raises:
+            RecordError: a column that is named is no column of numbers.
         """
         return [self if number else None for number in numbers]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def holds_sound(path: Any) -> bool:
     if not path.is_dir():
         return path.suffix.lower() in ENDINGS
     found = False
-    for file in _files(path):
+    for file in _files(path, lambda _: None):  # the reader names a folder that cannot be read
         if is_image(file):
             return False
         found = found or file.suffix.lower() in ENDINGS
@@ -90,13 +90,15 @@ def _linked_folders(path: Path) -> Iterator[Path]:
         yield from (found for name in folders if (found := Path(folder) / name).is_symlink())
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """The files of a folder and its subfolders, without hidden ones."""
-    for folder, folders, names in os.walk(path, onerror=_raise):
+    for folder, folders, names in os.walk(path, onerror=on_error or _raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(folder) / name for name in names if not name.startswith("."))
 
 
 def _raise(error: OSError) -> None:
     """Raises an error: a folder that cannot be read is not left out without a word."""
-    raise error
+    raise DataError(
+        f"{shown(str(error.filename))} cannot be read ({error.strerror}): change its permissions, or move it away"
+    ) from error

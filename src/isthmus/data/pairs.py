@@ -172,7 +172,8 @@ def _by_name(dataset: Dataset, target: Dataset, ours: list[str], theirs: list[st
         if names
     ]
     if missing:
-        raise DataError(f"{', and '.join(missing)}: add what is missing, or remove the others")
+        lengths = "; the two recordings of a pair must be of equal length" if dataset.rate else ""
+        raise DataError(f"{', and '.join(missing)}: add what is missing, or remove the others{lengths}")
     kept = np.array([row for row, name in enumerate(ours) if name in rows], np.int64)
     if not len(kept):
         raise DataError(f"no example of {dataset.name} has a counterpart in {target.name}: check the paths")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cli import run as cli
 from typer.testing import CliRunner
 
 from isthmus import Autoencoder, OutlierDetector, sweep
@@ -181,3 +182,17 @@ def test_detection_results_use_the_same_csv_writer(tmp_path: Path) -> None:
     detection.write(tmp_path / "a.csv", detect(detector, X))
     rows = read((tmp_path / "a.csv").read_text())
     assert {row[4] for row in rows[1:]} <= {"'=a", r"\x1b[2J"}
+
+
+@pytest.mark.parametrize("name", ["score", "line", "trained_on", "row", "share_1"])
+def test_ids_named_like_a_column_of_results_stay(name: str, tmp_path: Path) -> None:
+    rows = "".join(f"{value},{value**2 % 7},k{value}\n" for value in range(100))
+    (tmp_path / "x.csv").write_text(f"a,b,{name}\n{rows}")
+    assert cli("train", "-d", "x.csv", "--id", name, "epochs=1", "--out", "r", cwd=tmp_path).returncode == 0
+    done = cli("detect", "r", "-d", "x.csv", "--id", name, "--out", "found.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    header, first = (line.split(",") for line in (tmp_path / "found.csv").read_text().splitlines()[:2])
+    assert len(set(header)) == len(header)
+    assert (first[header.index("line")], first[header.index(f"id_{name}")]) == ("2", "k0")
+    assert first[header.index("trained_on")] in {"yes", "no"}
+    assert float(first[header.index("score")]) < 1e9

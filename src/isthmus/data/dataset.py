@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from isthmus.text import printable
 __all__ = ["Dataset", "Kind"]
 
 Array = npt.NDArray[Any]
+_IN_RESULTS = re.compile(r"row|line|trained_on|score|p_value|verdict|label|probability|truth|(feature|share)_\d+")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,8 +131,12 @@ class Dataset:
         return ["part", "examples", "shape", "dtype", "labels"], lines
 
     def keys(self) -> dict[str, Array]:
-        """The columns that identify the training example of an output row: its line in the file, and its ID or file name."""
-        named = {"line": self.lines, self.id_name or "file": self.ids}
+        """The columns that identify the training example of an output row: its line in the file, and its ID or file name.
+
+        IDs of a column with a name that a table of results has too, such as "score", are in "id_score".
+        """
+        name = self.id_name or "file"
+        named = {"line": self.lines, f"id_{name}" if _IN_RESULTS.fullmatch(name) else name: self.ids}
         return {name: values for name, values in named.items() if values is not None}
 
     def positions(self) -> Positions:

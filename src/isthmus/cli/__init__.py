@@ -19,6 +19,7 @@ Modules in reading order:
     transform       verbs that write arrays
     calibration     normal examples for detectors
     follow          anomaly detection in a file that grows
+    detection_task  what detection in examples, series and images has in common
     detect_series   anomaly detection in series
     detect_images   anomaly detection in whole images
     detect          anomaly detection

@@ -11,7 +11,8 @@ from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.detect_images import ImageTask, detect_in_images
-from isthmus.cli.detect_series import SeriesTask, detect_in_series, print_written, trained_marks
+from isthmus.cli.detect_series import detect_in_series
+from isthmus.cli.detection_task import DetectionTask, print_written, trained_marks
 from isthmus.cli.options import DetectorFields, Json, Out, Run, Save, check_save_path, with_fields
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def detect(
     ):
         detect_in_images(ImageTask(run, data_options, normal, masks, false_alarm_rate, path, as_json))
         return
-    task = SeriesTask(run, data_options, normal, loaded, new, path, save, as_json)
+    task = DetectionTask(run, data_options, normal, loaded, new, path, save, as_json)
     if is_series:
         detect_in_series(task, follow, idle)
     else:
@@ -120,7 +121,7 @@ def _given(**options: Any) -> list[str]:
     return [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
 
 
-def _detect_in_examples(task: SeriesTask) -> None:
+def _detect_in_examples(task: DetectionTask) -> None:
     """Writes the scores of the examples, and of images a figure."""
     from isthmus.data.images.patches import evaluation_note
     from isthmus.data.parts import test_part

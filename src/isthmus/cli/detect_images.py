@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from isthmus.cli.calibration import early_stopping_note
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table, warnings_as_notes
 from isthmus.cli.data_options import DataOptions
-from isthmus.cli.detect_series import print_written
+from isthmus.cli.detection_task import print_written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
-from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
-from isthmus.cli.data_options import DataOptions
-from isthmus.text import command
+from isthmus.cli.console import counted, print_json, print_line, print_table
+from isthmus.cli.detection_task import DetectionTask, print_written, trained_marks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from isthmus.data import Windows
-    from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation.series_detection import SeriesDetection
-    from isthmus.experiments.run_record import DataSource
 
-__all__ = ["SeriesTask", "detect_in_series", "print_written", "trained_marks"]
-
-
-class SeriesTask(NamedTuple):
-    """What the command line asks for examples or a series."""
-
-    run: Path
-    data_options: DataOptions
-    normal: str | None
-    loaded: OutlierDetector | None
-    new: OutlierDetector
-    path: Path
-    save: Path | None
-    as_json: bool
-
-    def source(self) -> DataSource:
-        """Where the series is read from."""
-        source = self.data_options.source
-        assert source is not None
-        return source
-
-    def autoencoder(self) -> Autoencoder:
-        """The autoencoder of the run or of the detector."""
-        from isthmus.experiments import run_folder
-
-        return run_folder.open_run(self.run) if self.loaded is None else self.loaded.autoencoder_
-
-    def detector(self, ae: Autoencoder, notes: Sequence[str]) -> OutlierDetector:
-        """The loaded detector, or one that is calibrated now, and saved. Prints notes."""
-        options = self.data_options._replace(options=self.data_options.options.replace(labels=None))
-        normal = NormalExamples() if self.loaded is not None else normal_examples(self.run, ae, options, self.normal)
-        print_notes([each for each in (*notes, *normal.notes) if each], self.as_json)
-        detector = self.loaded or calibrated(self.run, ae, normal, self.new, self.as_json)
-        if self.save is not None:
-            detector.save(self.save)
-        return detector
+__all__ = ["detect_in_series"]
 
 
-def detect_in_series(task: SeriesTask, follow: bool, idle: float | None) -> None:
+def detect_in_series(task: DetectionTask, follow: bool, idle: float | None) -> None:
     """Writes the scores of the time steps of a series, and the alarms.
 
     Args:
@@ -71,7 +30,7 @@ def detect_in_series(task: SeriesTask, follow: bool, idle: float | None) -> None
         _in_one_go(task)
 
 
-def _in_one_go(task: SeriesTask) -> None:
+def _in_one_go(task: DetectionTask) -> None:
     """Writes the scores of the time steps of a series, the alarms, and metrics where there are labels."""
     from isthmus.data.locations import Positions
     from isthmus.evaluation import detect_series
@@ -102,28 +61,6 @@ def _in_one_go(task: SeriesTask) -> None:
     print_written(written, task.save, detector.n_references_)
 
 
-def trained_marks(run: Path, values: Any) -> tuple[dict[str, Any], str]:
-    """The column that says which examples a run was trained on, and a note about them; nothing if it was trained on none.
-
-    Args:
-        run: the run.
-        values: the examples (n, *shape).
-    """
-    import numpy as np
-
-    from isthmus.experiments import run_data
-    from isthmus.experiments.membership import trained_on
-
-    found = trained_on(run_data.membership_of(run), values)
-    if not found.any():
-        return {}, ""
-    note = (
-        f"{int(found.sum()):,} of {len(values):,} examples are training examples: their scores are more normal than those of new examples; "
-        "the column trained_on says which"
-    )
-    return {"trained_on": np.where(found, "yes", "no")}, note
-
-
 def _of_steps(windows: Windows, marks: dict[str, Any]) -> dict[str, Any]:
     """The same column for time steps: those in a window that a run was trained on, or that shares rows with one."""
     import numpy as np
@@ -131,7 +68,7 @@ def _of_steps(windows: Windows, marks: dict[str, Any]) -> dict[str, Any]:
     return {name: np.where(windows.average(each == "yes") > 0, "yes", "no") for name, each in marks.items()}
 
 
-def _follow(task: SeriesTask, idle: float | None) -> None:
+def _follow(task: DetectionTask, idle: float | None) -> None:
     """Writes the scores and alarms of a series in a file that grows."""
     from isthmus.cli.follow import follow
     from isthmus.experiments import run_data
@@ -159,14 +96,3 @@ def _print_series(found: SeriesDetection, detector: OutlierDetector) -> None:
         print_line(f"no score: {counted(without, 'time step')} of {len(found.scores):,}, in no window")
     if found.alarms:
         print_table(*found.table())
-
-
-def print_written(written: list[Path], save: Path | None, n_references: int) -> None:
-    """Prints the written files, and how many normal examples a saved detector contains."""
-    for path in written:
-        print_line(f"written: {path}")
-    if save is not None:
-        examples = f" and {counted(n_references, 'normal example')}" if n_references else ""
-        print_line(
-            f"written: {save}, the detector with its threshold{examples}; use: {command('isthmus', 'detect', save)} --data ..."
-        )

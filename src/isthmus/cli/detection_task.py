@@ -1,0 +1,88 @@
+"""What detection in examples, series and images has in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
+from isthmus.cli.console import counted, print_line, print_notes
+from isthmus.cli.data_options import DataOptions
+from isthmus.text import command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.outlier_detector import OutlierDetector
+    from isthmus.experiments.run_record import DataSource
+
+__all__ = ["DetectionTask", "print_written", "trained_marks"]
+
+
+class DetectionTask(NamedTuple):
+    """What the command line asks for examples or a series."""
+
+    run: Path
+    data_options: DataOptions
+    normal: str | None
+    loaded: OutlierDetector | None
+    new: OutlierDetector
+    path: Path
+    save: Path | None
+    as_json: bool
+
+    def source(self) -> DataSource:
+        """Where the examples are read from."""
+        source = self.data_options.source
+        assert source is not None
+        return source
+
+    def autoencoder(self) -> Autoencoder:
+        """The autoencoder of the run or of the detector."""
+        from isthmus.experiments import run_folder
+
+        return run_folder.open_run(self.run) if self.loaded is None else self.loaded.autoencoder_
+
+    def detector(self, ae: Autoencoder, notes: Sequence[str]) -> OutlierDetector:
+        """The loaded detector, or one that is calibrated now, and saved. Prints notes."""
+        options = self.data_options._replace(options=self.data_options.options.replace(labels=None))
+        normal = NormalExamples() if self.loaded is not None else normal_examples(self.run, ae, options, self.normal)
+        print_notes([each for each in (*notes, *normal.notes) if each], self.as_json)
+        detector = self.loaded or calibrated(self.run, ae, normal, self.new, self.as_json)
+        if self.save is not None:
+            detector.save(self.save)
+        return detector
+
+
+def trained_marks(run: Path, values: Any) -> tuple[dict[str, Any], str]:
+    """The column that says which examples a run was trained on, and a note about them; nothing if it was trained on none.
+
+    Args:
+        run: the run.
+        values: the examples (n, *shape).
+    """
+    import numpy as np
+
+    from isthmus.experiments import run_data
+    from isthmus.experiments.membership import trained_on
+
+    found = trained_on(run_data.membership_of(run), values)
+    if not found.any():
+        return {}, ""
+    note = (
+        f"{int(found.sum()):,} of {len(values):,} examples are training examples: their scores are more normal than those of new examples; "
+        "the column trained_on says which"
+    )
+    return {"trained_on": np.where(found, "yes", "no")}, note
+
+
+def print_written(written: list[Path], save: Path | None, n_references: int) -> None:
+    """Prints the written files, and how many normal examples a saved detector contains."""
+    for path in written:
+        print_line(f"written: {path}")
+    if save is not None:
+        examples = f" and {counted(n_references, 'normal example')}" if n_references else ""
+        print_line(
+            f"written: {save}, the detector with its threshold{examples}; use: {command('isthmus', 'detect', save)} --data ..."
+        )

@@ -67,7 +67,7 @@ BY_HEART = {"n": 30, "noise": 1.0, "epochs": 120, **LARGE}
         (
             "worse than PCA",
             (Identity(4), {"epochs": 1}),
-            ("PCA of equal width", "epochs"),
+            ("PCA of equal width", "epochs", "LinearSkip"),
             (Identity(4), {**LINEAR, "n": 400, "noise": 0.3, "epochs": 80}),
         ),
         (

@@ -149,6 +149,19 @@ class Model(InUnits):
             imputed = torch.where(missing, self.likelihood.reconstruction(y, imputed, ~missing), x)
         return imputed
 
+    @property
+    def start_examples(self) -> int:
+        return self.architecture.start_examples(self.likelihood.encoder_shape(self.shape))
+
+    @torch.no_grad()
+    def start(self, x: Tensor, target: Tensor) -> None:
+        if self.fill is not None:
+            x, target = (rows.where(~rows.isnan(), self.fill) for rows in (x, target))
+        same = self.likelihood.outputs(self.shape) == self.shape
+        linear = self.likelihood.mean(target) == target if same else torch.zeros_like(target)
+        shown, pair = self.likelihood.encoder_input(x), Pair(self.encoder, self.decoder)
+        self.architecture.start(pair, shown, target, linear.all(0), self.bottleneck.size, self.code)
+
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The loss of reconstructing the target, with the code used in training. Penalties count in training mode only."""
         memories = (self.code_memory, self.likelihood_memory)

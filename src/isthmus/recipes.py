@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from isthmus.architectures import MLP, Conv
+from isthmus.architectures import MLP, Conv, LinearSkip
+from isthmus.augmentations import Flip
 from isthmus.bottlenecks import L1, Gaussian, Identity, ImportanceWeighted, Nested, TopK, VectorQuantized
 from isthmus.corruptions import GaussianNoise, Masking, Occlusion, Patches
 from isthmus.errors import RecordError
@@ -34,6 +35,7 @@ __all__ = [
     "linear",
     "masked",
     "nested",
+    "photos",
     "quantized",
     "recommender",
     "simple",
@@ -142,6 +144,27 @@ def variational(size: int = 16) -> Autoencoder:
         size: the dimension of the code.
     """
     return Autoencoder(Gaussian(size), architecture=MLP())
+
+
+def photos(size: int = 32) -> Autoencoder:
+    """Photographs of one size, also a few hundred: dense layers with a linear map beside them, so that training begins with PCA.
+
+    Images are also seen mirrored. The error is squared, and 15 passes over the images are enough.
+
+    Paper: Bachlechner, Majumder, Mao, Cottrell & McAuley 2021, "ReZero is all you need: Fast convergence at large depth".
+
+    Args:
+        size: the dimension of the code.
+    """
+    optimizer = AdamW(1e-3, schedule=OneCycle())
+    return Autoencoder(
+        Identity(size),
+        architecture=LinearSkip(),
+        augmentation=Flip(),
+        likelihood=Normal("learned"),
+        optimizer=optimizer,
+        epochs=15,
+    )
 
 
 def convolutional_variational(size: int = 16) -> Autoencoder:

@@ -99,6 +99,14 @@ class Trainable(nn.Module):
         """Corrupted examples x (b, *shape), and which values of the target the loss counts."""
         return corruption.marked(x, generator)
 
+    @property
+    def start_examples(self) -> int:
+        """The number of examples that `start` receives at most; 0 if it needs none."""
+        return 0
+
+    def start(self, x: Tensor, target: Tensor) -> None:
+        """Sets weights from examples (b, *shape) and their targets before the first step, in place; by default none."""
+
     def factors(self, progress: float) -> tuple[float, ...] | None:
         """The factors of scheduled penalties after this fraction of the training; None if all are 1."""
         return None

@@ -9,6 +9,7 @@ Read in this order:
     recurrent  gated units over time: Recurrent
     attention  a small transformer over time: Attention
     modules    the user's own two modules: Modules
+    linear_skip  another architecture with a linear map beside it, which begins as PCA: LinearSkip
     conditional  another architecture that also receives labels or covariates: Conditional
 """
 
@@ -19,9 +20,10 @@ from isthmus.architectures.base import ReceptiveField as ReceptiveField
 from isthmus.architectures.base import initialize as initialize
 from isthmus.architectures.conditional import Conditional
 from isthmus.architectures.conv import Conv
+from isthmus.architectures.linear_skip import LinearSkip
 from isthmus.architectures.mlp import MLP
 from isthmus.architectures.modules import Modules
 from isthmus.architectures.recurrent import Recurrent
 from isthmus.architectures.tcn import TCN
 
-__all__ = ["MLP", "TCN", "Attention", "Conditional", "Conv", "Modules", "Recurrent"]
+__all__ = ["MLP", "TCN", "Attention", "Conditional", "Conv", "LinearSkip", "Modules", "Recurrent"]

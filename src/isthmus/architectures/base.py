@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from isthmus.data.kinds import Kind
 from isthmus.records import Record
@@ -80,6 +81,28 @@ class Architecture(Record):
             kind: of the examples.
         """
         return self
+
+    def start_examples(self, shape: tuple[int, ...]) -> int:
+        """The number of training examples that `start` receives at most; 0 if it needs none.
+
+        Args:
+            shape: of one example.
+        """
+        return 0
+
+    def start(
+        self, pair: Pair, x: Tensor, target: Tensor, linear: Tensor, size: int, code: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Sets weights from training examples before the first step, in place; by default none.
+
+        Args:
+            pair: what `build` gave.
+            x: examples (b, *shape) as the encoder receives them.
+            target: what the decoder is to give (b, *example), in model units.
+            linear: whether the likelihood takes an output as it is for the mean of a value, (*example).
+            size: features of the code, without a context.
+            code: the codes (b, size) of the encoder's outputs (b, encoder_outputs).
+        """
 
     @property
     def user_defined(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -67,6 +68,17 @@ class Conditional(Architecture):
 
     def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
         return self.of.supports_bfloat16(shape)
+
+    def start_examples(self, shape: tuple[int, ...]) -> int:
+        return self.of.start_examples(shape)
+
+    def start(
+        self, pair: Pair, x: Tensor, target: Tensor, linear: Tensor, size: int, code: Callable[[Tensor], Tensor]
+    ) -> None:
+        encoder, decoder = pair
+        assert isinstance(encoder, ContextAdded)
+        assert isinstance(decoder, ContextJoined)
+        self.of.start(Pair(encoder.inner, decoder.inner), x, target, linear, size, code)
 
     def build(
         self,

@@ -63,6 +63,7 @@ from isthmus.training.layerwise import pretrain
 from isthmus.training.loop import train
 from isthmus.training.progress import with_progress
 from isthmus.training.rng import RandomStream, seeded
+from isthmus.training.start import start
 from isthmus.training.state import Report, ReportEvery, Reports, check_every
 
 __all__ = ["Autoencoder"]
@@ -591,12 +592,19 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         """Starts or continues a training run."""
         examples, validation = self._training_sources(data)
         config, state = self._training_config(len(examples)), self._require_fitted().state
+        self._start(examples)
         if self.early_stopping:
             config = replace(config, patience=self.n_iter_no_change, tol=self.tol)
         self._fitted = replace(self._require_fitted(), data=data)
         yield from self._record_history(
             self._with_progress(train(self.model_, examples, config, validation, every, state))
         )
+
+    def _start(self, examples: Source) -> None:
+        """Sets the weights of an untrained model that are taken from its training examples."""
+        fitted = self._require_fitted()
+        if not fitted.state.step:
+            start(fitted.model, examples, self.augmentation_, fitted.seed)
 
     def _with_progress(self, reports: Reports) -> Reports:
         """The reports, with a progress bar if `verbose`."""
@@ -627,7 +635,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         self._validate_params()
         working = copy(self)
         with grad_mode():
-            working._prepare_model(Given(X, y), anew=True, minimum=1)
+            given = Given(X, y)
+            values, _ = working._prepare_model(given, anew=True, minimum=1)
+            if working.model_.start_examples:
+                working._start(working._training_sources(working._training_data(given, values))[0])
         self._fitted = working._fitted
         return self
 
@@ -688,6 +699,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             source = working._training_source(working._example_set(given, values))
             if sample_weight is not None:
                 source = working._weighted(source, sample_weights(sample_weight, len(values)))
+            working._start(source)
             for _ in working._record_history(train(working.model_, source, config, state=state)):
                 pass
         self._fitted = working._fitted

@@ -131,7 +131,9 @@ def _worse_than_pca(ae: Autoencoder, result: Evaluation) -> str:
         or ae.bottleneck_.discrete
     ):
         return ""
-    remedy = _remedies(ae, result, "use a larger architecture")
+    possible = len(ae.code_shape_) == 1 and not ae.architecture_.start_examples(ae.shape_)
+    begins = ["let training begin with PCA (architecture=LinearSkip)"] if possible else []
+    remedy = _remedies(ae, result, "use a larger architecture", *begins)
     if _overfits(ae, result):
         remedy = "the autoencoder overfits its training examples"
     elif bottleneck_remedy := ae.bottleneck_.remedy("worse than PCA"):

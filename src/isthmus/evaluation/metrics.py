@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +13,7 @@ from torch import Tensor
 from isthmus.data.sparse_rows import is_sparse
 from isthmus.data.validation import as_examples
 from isthmus.errors import DataError, RecordError
-
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
+from isthmus.nn.principal import principal_components
 
 __all__ = [
     "WINDOW",
@@ -37,11 +35,9 @@ WINDOW = 11
 """The width of the window of a structural similarity, in pixels (Wang et al. 2004)."""
 
 Array = NDArray[Any]
-_WIDE, _VERY_WIDE = 1000, 5000  # features, from which a full eigendecomposition takes seconds, and minutes
 _EPSILON = 1e-7  # probabilities are clipped to [epsilon, 1 - epsilon]
 _TINY = 1e-300  # keeps the logarithm finite, so that 0 log 0 is 0
 _SIGMA = 1.5  # standard deviation of the window's weights, in pixels
-_MAX_ARPACK_COMPONENTS = 64  # up to which ARPACK is faster
 
 
 def mean_squared_error(x: Array, y: Array) -> float:
@@ -153,30 +149,6 @@ def bernoulli_entropy(x: Array) -> float:
         Nats per dimension.
     """
     return float(entropies(torch.tensor(x, dtype=torch.float64, device="cpu")).mean())
-
-
-def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
-    """Fits PCA to centered examples (n, d). The array is overwritten.
-
-    The components are exact, except for more than 64 components of examples with at least 5,000 features.
-
-    Args:
-        centered: examples (n, d), whose mean is 0.
-        size: number of components.
-
-    Returns:
-        The fitted PCA of scikit-learn.
-    """
-    from sklearn.decomposition import PCA
-
-    n_features = centered.shape[1]
-    if n_features < _WIDE or size >= min(centered.shape):
-        solver = "covariance_eigh"
-    elif size <= _MAX_ARPACK_COMPONENTS:
-        solver = "arpack"
-    else:
-        solver = "covariance_eigh" if n_features < _VERY_WIDE else "randomized"
-    return PCA(size, svd_solver=solver, random_state=0, copy=False).fit(centered)
 
 
 def pca_reconstruction(train: Array, test: Array, size: int, scale: Array | float = 1.0) -> Array:

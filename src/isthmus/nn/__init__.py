@@ -7,6 +7,7 @@ Read in this order:
     invariant          products and convolutions whose bits do not depend on the position in the batch
     invariant_layers   PyTorch's layers built from these
     layers             further layers
+    principal          principal components
     blocks             rows of numbers and blocks of categories
     device             devices and precisions
     module_rng         random numbers of user modules from a stream of ours

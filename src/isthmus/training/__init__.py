@@ -9,6 +9,7 @@ Read in this order:
     window_source     windows of a series as such a source
     file_source       images in their files as such a source, decoded in the background
     encoder_input     augmented examples and the corrupted input of the encoder
+    start             weights that training takes from examples before its first step
     state             the state of a training run, and its reports
     cuda_graph        a training step as a CUDA graph
     step              one training step

@@ -27,6 +27,7 @@ class RandomStream(IntEnum):
     LAYER = 7
     IMPORTANCE = 8
     LIKELIHOOD = 9
+    START = 10
 
 
 def seeded(device: torch.device | str, random_state: int, stream: RandomStream, index: int = 0) -> Generator:

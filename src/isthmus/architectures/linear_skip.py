@@ -1,0 +1,158 @@
+"""A linear map beside the networks of another architecture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from pydantic import model_validator
+from torch import Generator, Tensor, nn
+
+from isthmus.architectures.base import Architecture, Pair
+from isthmus.architectures.mlp import MLP
+from isthmus.data.kinds import Kind
+from isthmus.errors import RecordError
+from isthmus.nn.invariant import dense
+from isthmus.nn.principal import principal_components
+from isthmus.records import record
+
+__all__ = ["LinearSkip"]
+
+_START_VALUES, _START_EXAMPLES = 2**25, 20_000  # that principal components are computed from
+_LEAST_VARIANCE = 1e-6  # of a component, relative to the first: below, it is rounding
+
+
+@record
+class LinearSkip(Architecture):
+    """Another architecture with a linear map beside its encoder, and one beside its decoder. Training begins with PCA.
+
+    The encoder's map gives the principal components of the training examples, each with variance 1, and the decoder's map the
+    examples by least squares. Both stay as they are. What the networks of ``of`` add is multiplied by a learned factor each, which is
+    0 at first (Bachlechner, Majumder, Mao, Cottrell & McAuley 2021, "ReZero is all you need"), so that they learn what PCA misses. This
+    helps where few examples have many features, as photographs and textures.
+
+    Where the likelihood changes the output, as ``Bernoulli`` does, the decoder has no map; with ``Normal("learned")`` it has one.
+
+    Args:
+        of: the architecture of the networks. Its code is a vector.
+
+    Examples:
+        >>> Autoencoder(4, architecture=LinearSkip(MLP((32,))), likelihood=Normal(), epochs=1, random_state=0).fit(X).code_shape_
+        (4,)
+    """
+
+    of: Architecture = MLP()
+
+    @model_validator(mode="after")
+    def _is_innermost(self) -> LinearSkip:
+        if self.of.context is not None:
+            raise ValueError(f"of={self.of!r} is conditional: write Conditional(LinearSkip(...)) instead")
+        return self
+
+    def for_kind(self, kind: Kind) -> LinearSkip:
+        return self.replace(of=self.of.for_kind(kind))
+
+    @property
+    def user_defined(self) -> bool:
+        return self.of.user_defined
+
+    @property
+    def stochastic(self) -> bool:
+        return self.of.stochastic
+
+    @property
+    def inference_batch_size(self) -> int:
+        return self.of.inference_batch_size
+
+    def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
+        return self.of.prefers_bfloat16(shape)
+
+    def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
+        return self.of.supports_bfloat16(shape)
+
+    def start_examples(self, shape: tuple[int, ...]) -> int:
+        """The number of examples that `start` receives at most: 20,000, or as many as have 2^25 values.
+
+        Args:
+            shape: of one example.
+        """
+        return max(1, min(_START_EXAMPLES, _START_VALUES // math.prod(shape)))
+
+    def build(
+        self,
+        shape: tuple[int, ...],
+        encoder_outputs: int,
+        size: int,
+        generator: Generator,
+        outputs: tuple[int, ...] | None = None,
+    ) -> Pair:
+        if self.of.positions(shape):
+            raise RecordError(
+                f"LinearSkip needs a code that is a vector, and that of {self.of!r} is a map; set code='vector'"
+            )
+        sizes = (shape, encoder_outputs, size, generator)
+        inner = self.of.build(*sizes) if outputs is None else self.of.build(*sizes, outputs)
+        features, outputs = math.prod(shape), shape if outputs is None else outputs
+        return Pair(
+            WithLinearMap(inner.encoder, features, (encoder_outputs,)), WithLinearMap(inner.decoder, size, outputs)
+        )
+
+    @torch.no_grad()
+    def start(
+        self, pair: Pair, x: Tensor, target: Tensor, linear: Tensor, size: int, code: Callable[[Tensor], Tensor]
+    ) -> None:
+        encoder, decoder = pair
+        assert isinstance(encoder, WithLinearMap)
+        assert isinstance(decoder, WithLinearMap)
+        rows = x.flatten(1).double().numpy(force=True)
+        mean = rows.mean(0)
+        centered = (rows - mean).astype(np.float32)
+        size = min(size, *centered.shape)
+        if not centered.any():
+            return
+        pca = principal_components(centered, size)
+        variance = np.asarray(pca.explained_variance_, np.float64)
+        used = variance > _LEAST_VARIANCE * variance[0]
+        axes = np.asarray(pca.components_, np.float64)[used] / np.sqrt(variance[used])[:, None]
+        encoder.set_map(axes, -axes @ mean)
+        if target.shape[1:] != decoder.outputs:
+            return
+        z = code(encoder(x)).double().numpy(force=True)
+        y = target.flatten(1).double().numpy(force=True)
+        centers, means = z.mean(0), y.mean(0)
+        slopes = np.linalg.lstsq(z - centers, y - means, rcond=1e-6)[0].T * linear.flatten().numpy(force=True)[:, None]
+        decoder.set_map(slopes, means * linear.flatten().numpy(force=True) - slopes @ centers)
+
+
+class WithLinearMap(nn.Module):
+    """A network plus a fixed linear map of its input. The network's output is multiplied by a learned factor, first 0.
+
+    Args:
+        inner: the network, (b, ...) -> (b, *outputs).
+        features: of its input.
+        outputs: the shape of its output.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, inner: nn.Module, features: int, outputs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.inner, self.outputs = inner, outputs
+        self.factor = nn.Parameter(torch.zeros(()))
+        self.register_buffer("weight", torch.zeros(math.prod(outputs), features))
+        self.register_buffer("bias", torch.zeros(math.prod(outputs)))
+
+    def set_map(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Sets the first rows and columns of the map; the others stay 0."""
+        rows, columns = weight.shape
+        self.weight[:rows, :columns] = torch.as_tensor(weight).to(self.weight)
+        self.bias[:rows] = torch.as_tensor(bias).to(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # the map is computed in the precision of its weights
+            linear = dense(x.flatten(1).to(self.weight.dtype), self.weight, self.bias).reshape(-1, *self.outputs)
+        added: Tensor = linear + self.factor * self.inner(x)
+        return added

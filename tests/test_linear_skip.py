@@ -1,0 +1,106 @@
+"""`LinearSkip`: training begins with PCA, the map stays, and what the networks add is learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from isthmus import Autoencoder, load
+from isthmus.architectures import MLP, Conditional, Conv, LinearSkip
+from isthmus.augmentations import Flip
+from isthmus.bottlenecks import Gaussian
+from isthmus.errors import RecordError
+from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.optimizers import AdamW
+
+SKIP = LinearSkip(MLP((16,)))
+
+
+@pytest.fixture(scope="module")
+def X() -> np.ndarray:
+    """Eight curves of 40 values, bent, so that five principal components miss a part."""
+    rng = np.random.default_rng(0)
+    t, z = np.linspace(0, 1, 40), rng.normal(size=(200, 3))
+    return np.tanh(z @ np.stack([np.sin(3 * t), np.cos(9 * t), t])) + 0.01 * rng.normal(size=(200, 40))
+
+
+def untrained(X: np.ndarray, size: int = 5, **choices: object) -> Autoencoder:
+    choices = {"architecture": SKIP, "likelihood": Normal("learned"), "random_state": 0, "scaling": "auto"} | choices
+    return Autoencoder(Gaussian(size) if choices.pop("gaussian", False) else size, **choices).initialize(X)
+
+
+def test_training_begins_with_pca(X: np.ndarray) -> None:
+    ae = untrained(X)
+    unit = (X - X.mean(0)) / X.std(0)
+    pca = PCA(5).fit(unit)
+    expected = pca.inverse_transform(pca.transform(unit)) * X.std(0) + X.mean(0)
+    np.testing.assert_allclose(ae.reconstruct(X), expected, atol=1e-4)
+    np.testing.assert_allclose(np.cov(ae.encode(X).T), np.eye(5), atol=1e-3)
+
+
+def test_the_networks_learn_what_pca_misses(X: np.ndarray) -> None:
+    ae = untrained(X, optimizer=AdamW(1e-2), epochs=20)
+    begin = ((ae.reconstruct(X) - X) ** 2).mean()
+    fixed = {name: value.clone() for name, value in ae.model_.named_buffers() if "coder" in name}
+    ae.fit(X)
+    assert ((ae.reconstruct(X) - X) ** 2).mean() < 0.8 * begin
+    for name, value in fixed.items():
+        assert torch.equal(dict(ae.model_.named_buffers())[name], value), name
+    assert ae.model_.encoder.factor != 0
+    assert ae.model_.decoder.factor != 0
+
+
+def test_fewer_examples_than_dimensions_and_constant_examples_are_possible(X: np.ndarray) -> None:
+    few = untrained(X[:4], 6)
+    np.testing.assert_allclose(few.reconstruct(X[:4]), X[:4], atol=1e-4)
+    assert np.isfinite(untrained(np.ones((5, 4)), 2).reconstruct(np.ones((5, 4)))).all()
+
+
+def test_the_means_of_a_posterior_are_the_components(X: np.ndarray) -> None:
+    ae = untrained(X, gaussian=True)
+    np.testing.assert_allclose(np.abs(ae.encode(X)), np.abs(untrained(X).encode(X)), atol=1e-4)
+    log_variance = ae.model_.encoder(torch.as_tensor(X[:3], dtype=torch.float32))[:, 5:]
+    assert not log_variance.any()
+
+
+def test_with_a_likelihood_that_changes_the_output_only_the_encoder_has_a_map() -> None:
+    images = np.random.default_rng(0).integers(0, 255, (50, 6, 6), np.uint8)
+    ae = Autoencoder(3, architecture=SKIP, likelihood=Bernoulli(), random_state=0).initialize(images)
+    assert ae.model_.encoder.weight.any()
+    assert not ae.model_.decoder.weight.any()
+
+
+def test_the_map_is_of_the_training_part_augmented(X: np.ndarray) -> None:
+    assert not np.allclose(untrained(X, early_stopping=True).encode(X), untrained(X).encode(X))
+    images = X.reshape(-1, 5, 8)
+    with_flips = untrained(images, augmentation=Flip(), kind="images")
+    mirrored = (
+        with_flips.reconstruct(images[:, :, ::-1]),
+        untrained(images, kind="images").reconstruct(images[:, :, ::-1]),
+    )
+    errors = [((each - images[:, :, ::-1]) ** 2).mean() for each in mirrored]
+    assert errors[0] < 0.9 * errors[1]
+
+
+def test_the_decoder_of_a_conditional_one_begins_without_the_context(X: np.ndarray) -> None:
+    ae = Autoencoder(5, architecture=Conditional(SKIP), likelihood=Normal("learned"), random_state=0)
+    y = np.arange(len(X)) % 3
+    np.testing.assert_allclose(ae.initialize(X, y).reconstruct(X, y), untrained(X).reconstruct(X), atol=1e-4)
+
+
+def test_it_continues_a_stream_and_a_file(X: np.ndarray, tmp_path) -> None:
+    first = Autoencoder(5, architecture=SKIP, likelihood=Normal("learned"), random_state=0).partial_fit(X)
+    begin = first.model_.encoder.weight.clone()
+    first.partial_fit(-3 * X)
+    assert torch.equal(first.model_.encoder.weight, begin)
+    first.save(tmp_path / "model.safetensors")
+    assert np.array_equal(load(tmp_path / "model.safetensors").reconstruct(X), first.reconstruct(X))
+
+
+def test_maps_of_codes_and_conditional_networks_are_refused(X: np.ndarray) -> None:
+    with pytest.raises(RecordError, match="a code that is a vector"):
+        Autoencoder(2, architecture=LinearSkip(Conv((4,), code="map")), random_state=0).initialize(X)
+    with pytest.raises(RecordError, match=r"write Conditional\(LinearSkip"):
+        LinearSkip(Conditional())

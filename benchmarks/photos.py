@@ -116,9 +116,10 @@ def section(results: list[dict[str, Any]]) -> str:
     sizes = {each["set"]: f"{each['training']} and {each['test']}" for each in results}
     return f"""{BEGIN}
 Explained variance of test images of {SIDE} x {SIDE} pixels in color, in percent, with codes of {WIDTH} dimensions; higher is better.
-*patches* are random patches of six photographs of scikit-learn and scikit-image, test patches from another region of each
-({sizes.get("patches", "-")} patches). *stamps* are photographs and drawings of objects on white ({sizes.get("stamps", "-")}). A random state
-determines split and weights; ± is the standard deviation over *n* random states. Seconds are the median processor time for training and reconstruction.
+*patches* are random patches of six photographs of scikit-learn and scikit-image, {sizes.get("patches", "-")} of them for training and
+test; test patches are from another region of each photograph. *stamps* are photographs and drawings of objects on white,
+{sizes.get("stamps", "-")}, of the Debian package tuxpaint-stamps-default. A random state determines split and weights; ± is the standard
+deviation over *n* random states. Seconds are the median processor time for training and reconstruction.
 
 | images | recipe | explained, % | n | epochs | seconds |
 |---|---|---|---|---|---|

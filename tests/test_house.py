@@ -36,6 +36,7 @@ LONG = {  # modules and functions above the limit, with the reason
     "evaluation.results:rows": "a line for each printed figure",
     "experiments.tutorials": "five tutorials with their published figures: data",
     "model": "the nn.Module that joins all components",
+    "recipes": "a list of expressions, mostly docstrings",
     "plots.interactive": "a page of HTML and its script",
     "estimators.unit_check:_unit_warning": "one rule after the other",
 }

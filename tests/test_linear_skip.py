@@ -18,8 +18,8 @@ from isthmus.optimizers import AdamW
 SKIP = LinearSkip(MLP((16,)))
 
 
-@pytest.fixture(scope="module")
-def X() -> np.ndarray:
+@pytest.fixture(scope="module", name="X")
+def curves() -> np.ndarray:
     """Eight curves of 40 values, bent, so that five principal components miss a part."""
     rng = np.random.default_rng(0)
     t, z = np.linspace(0, 1, 40), rng.normal(size=(200, 3))

@@ -31,9 +31,10 @@ class LinearSkip(Architecture):
     The encoder's map gives the principal components of the training examples, each with variance 1, and the decoder's map the
     examples by least squares. Both stay as they are. What the networks of ``of`` add is multiplied by a learned factor each, which is
     0 at first (Bachlechner, Majumder, Mao, Cottrell & McAuley 2021, "ReZero is all you need"), so that they learn what PCA misses. This
-    helps where few examples have many features, as photographs and textures.
+    helps where few examples have many features, as photographs and textures, and where the relations of columns are nearly linear.
 
-    Where the likelihood changes the output, as ``Bernoulli`` does, the decoder has no map; with ``Normal("learned")`` it has one.
+    Where the likelihood changes the output, as ``Bernoulli`` and the categories of ``Mixed`` do, the decoder has no map and is that of
+    ``of``; with ``Normal("learned")`` it has one.
 
     Args:
         of: the architecture of the networks. Its code is a vector.
@@ -127,7 +128,7 @@ class LinearSkip(Architecture):
 
 
 class WithLinearMap(nn.Module):
-    """A network plus a fixed linear map of its input. The network's output is multiplied by a learned factor, first 0.
+    """A network plus a fixed linear map of its input. Where there is a map, the network's output has a learned factor, first 0.
 
     Args:
         inner: the network, (b, ...) -> (b, *outputs).
@@ -137,6 +138,7 @@ class WithLinearMap(nn.Module):
 
     weight: Tensor
     bias: Tensor
+    mapped: Tensor
 
     def __init__(self, inner: nn.Module, features: int, outputs: tuple[int, ...]) -> None:
         super().__init__()
@@ -144,15 +146,18 @@ class WithLinearMap(nn.Module):
         self.factor = nn.Parameter(torch.zeros(()))
         self.register_buffer("weight", torch.zeros(math.prod(outputs), features))
         self.register_buffer("bias", torch.zeros(math.prod(outputs)))
+        self.register_buffer("mapped", torch.zeros(outputs))  # 1 for the outputs that have a map
 
     def set_map(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        """Sets the first rows and columns of the map; the others stay 0."""
+        """Sets the first rows and columns of the map; the others stay 0. Rows of zeros are no map."""
         rows, columns = weight.shape
         self.weight[:rows, :columns] = torch.as_tensor(weight).to(self.weight)
         self.bias[:rows] = torch.as_tensor(bias).to(self.bias)
+        self.mapped.flatten()[:rows] = torch.as_tensor(weight.any(1)).to(self.mapped)
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # the map is computed in the precision of its weights
             linear = dense(x.flatten(1).to(self.weight.dtype), self.weight, self.bias).reshape(-1, *self.outputs)
-        added: Tensor = linear + self.factor * self.inner(x)
+        factors = torch.lerp(torch.ones_like(self.mapped), self.factor, self.mapped)
+        added: Tensor = linear + factors * self.inner(x)
         return added

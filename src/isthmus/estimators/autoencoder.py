@@ -89,7 +89,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     Args:
         bottleneck: the constraint on the code (`isthmus.bottlenecks`); an int is the size of an `Identity`; auto: a 32-dimensional
             `Identity`, or half the number of features if that is smaller.
-        architecture: the encoder and the decoder (`isthmus.architectures`); auto: `MLP`.
+        architecture: the encoder and the decoder (`isthmus.architectures`); auto: `MLP`, with missing="allow" `LinearSkip`.
         augmentation: changes example and target alike, anew at each step (`isthmus.augmentations`); auto: none.
         corruption: corrupts the encoder's input during training (`isthmus.corruptions`); the target stays clean; auto: none.
         likelihood: the reconstruction loss (`isthmus.likelihoods`); auto: `Bernoulli` for images in [0, 1], else `Normal` with a

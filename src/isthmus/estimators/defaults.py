@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.architectures import MLP
+from isthmus.architectures import MLP, LinearSkip
 from isthmus.architectures.base import Architecture
 from isthmus.augmentations import Augmentation, NoAugmentation
 from isthmus.bottlenecks import Identity
@@ -76,7 +76,7 @@ DEFAULTS: dict[str, Record] = {  # those that do not depend on the data
 }
 # for missing="allow": training masks further values, so that the model learns to impute and not to copy
 DEFAULTS_WITH_MISSING: dict[str, Record] = {
-    "architecture": MLP((128,)),
+    "architecture": LinearSkip(MLP((128,))),
     "corruption": Masking(0.3, value="missing"),
 }
 # with a critic, which learns against the encoder: with a long memory they go round in circles

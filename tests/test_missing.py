@@ -354,6 +354,15 @@ def test_interrupted_training_with_missing_values_resumes_bit_identically(table:
         load(tmp_path / "c").resume(moved)
 
 
+def test_the_fill_is_the_mean_as_the_model_normalizes_it(table: np.ndarray) -> None:
+    """With the rounded shift and scale of the model, to the last bit: a feature at its mean is no news to the encoder."""
+    model = quick(scaling=MinMax("feature")).initialize(table).model_
+    shift, scale = model.shift.double(), model.scale.double()
+    means = torch.from_numpy(np.nanmean(table.astype(np.float64), axis=0))
+    assert model.shift.dtype == torch.float32
+    assert torch.equal(model.fill, ((means - shift) / scale).float())
+
+
 def test_the_fill_values_in_a_model_file_are_checked(fitted: Autoencoder, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     fitted.save(path)

@@ -62,7 +62,9 @@ class Units(NamedTuple):
         """
         if means is None:
             return self
-        if self.curves is not None:  # the values that the affine map takes to the means in model units
+        if self.curves is None:  # the map as the model has it, so that a value equal to the mean becomes the fill
+            affine = self.affine
+        else:  # the values that the affine map takes to the means in model units
             means = _bent_means(self.curves, values) * affine.scale + affine.shift
         return self._replace(fill=scaling.fill(affine, means, values, values.shape[1:]))
 

@@ -43,6 +43,19 @@ def weights(ae: Autoencoder) -> bytes:
     return b"".join(tensor.numpy().tobytes() for tensor in ae.model_.state_dict().values())
 
 
+def test_an_integer_is_the_size_of_the_code() -> None:
+    """In the autoencoder and among the values, as in `Autoencoder(2)`."""
+    by_number = sweep(LINEAR, X, {"bottleneck": [1, 2]})
+    by_record = sweep(LINEAR, X, {"bottleneck": [Identity(1), Identity(2)]})
+    for one, other in zip(by_number.trials, by_record.trials, strict=True):
+        assert one.autoencoder is not None
+        assert other.autoencoder is not None
+        assert one.autoencoder.bottleneck_ == other.autoencoder.bottleneck_
+        assert weights(one.autoencoder) == weights(other.autoencoder)
+    other_axis = sweep(clone(LINEAR).set_params(bottleneck=2), X, {"batch_size": [64]})
+    assert other_axis.trials[0].figures["errors"] is not None
+
+
 def test_it_chooses_on_validation_and_not_on_the_test_part() -> None:
     """Planted: a test part of the examples that the worse autoencoder loses less of."""
     grid = {"epochs": [1, 20]}

@@ -18,7 +18,7 @@ from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import refuse_other_shape, takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import ParameterError
-from isthmus.estimators.defaults import COMPONENTS, resolve_defaults, statistics_for
+from isthmus.estimators.defaults import COMPONENTS, component, resolve_defaults, statistics_for
 from isthmus.estimators.given import Given
 from isthmus.estimators.overrides import changed
 from isthmus.estimators.training_data import TrainingData
@@ -228,7 +228,8 @@ def _check_buildable(ae: Autoencoder, examples: Examples, y: Any) -> None:
     """
     refuse_other_shape(ae, examples.values.shape[1:], "sweep")
     encoding = ae._encoding(Given(examples.values, y), len(examples.values))
-    given, few = {name: getattr(ae, name) for name in COMPONENTS}, examples.some(slice(_TRIAL_EXAMPLES))
+    given = {name: component(getattr(ae, name)) for name in COMPONENTS}
+    few = examples.some(slice(_TRIAL_EXAMPLES))
     statistics = statistics_for(given, few, ae.missing, ae.kind)
     size = None if encoding is None else encoding.size
     resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind, size).meta_model()

@@ -22,6 +22,7 @@ import pytest
 
 import isthmus
 from isthmus.errors import DataError
+from isthmus.estimators.named_records import component_modules
 
 MODULES = [getattr(isthmus, name) for name in isthmus.__all__ if isinstance(getattr(isthmus, name), ModuleType)]
 HOMES = [
@@ -46,6 +47,10 @@ def _public() -> dict[str, Any]:
 
 
 PUBLIC = _public()
+NO_PAPER = {  # components that are no idea of a paper
+    *("Clean", "CorruptionChain", "NoAugmentation", "AugmentationChain", "NoPenalty", "Sum", "Constant", "Weighted"),
+    *("MLP", "Modules", "Identity", "Bernoulli", "SGD"),
+}
 FINDER = doctest.DocTestFinder(recurse=False)
 EXAMPLES = {name: test for name, each in PUBLIC.items() for test in FINDER.find(each, name) if test.examples}
 
@@ -90,6 +95,18 @@ def test_examples_of_docstrings_run(name: str, names: dict[str, Any]) -> None:
     test.globs = dict(names)
     doctest.DocTestRunner(verbose=False).run(test, out=said.append)
     assert not said, "".join(said)
+
+
+def test_every_family_names_its_paper() -> None:
+    """Its docstring has the year; titles may stand in the docstring of the module."""
+    models = [module for module in component_modules() if module is not isthmus.scaling]
+    without = {
+        name
+        for module in models
+        for name in module.__all__
+        if not re.search(r"\b(19|20)\d\d\b", inspect.getdoc(getattr(module, name)) or "")
+    }
+    assert without == NO_PAPER
 
 
 def test_thirty_public_names_have_an_example() -> None:

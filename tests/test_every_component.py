@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import required
+from cases import required, thorough_where
 from suitable import values_for
 from test_steps import MadeUp
 from torch import nn
@@ -23,9 +23,12 @@ from isthmus import (
     corruptions,
     likelihoods,
     load,
+    optimizers,
     penalties,
+    priors,
     records,
     scaling,
+    schedules,
 )
 from isthmus.architectures import MLP, Modules
 from isthmus.bottlenecks import Gaussian
@@ -47,15 +50,25 @@ SLOTS: dict[str, ModuleType] = {
     "likelihood": likelihoods,
     "penalty": penalties,
     "scaling": scaling,
+    "prior": priors,
+    "schedule": schedules,
+    "optimizer": optimizers,
 }
-EVERY = [(slot, name) for slot, module in SLOTS.items() for name in module.__all__]
+EVERY = [
+    pytest.param(slot, name, id=f"{slot}={name}")
+    for slot, module in SLOTS.items()
+    for name in module.__all__
+    if slot != "optimizer" or name not in schedules.__all__
+]
 SIDE, N, BATCH = 8, 64, 16
 CHOICES: dict[str, dict[str, Any]] = {"PerColumn": {"logarithm": (0, 9), "quantile": (1, 20)}}  # in place of open ones
 REFUSED: dict[tuple[str, str], str] = {  # by the name of the record and of the promise: the sentence
     ("Modules", "reload"): "whose code is not in the file",
 }
 
-every = pytest.mark.parametrize(("slot", "name"), EVERY, ids=[f"{slot}={name}" for slot, name in EVERY])
+every = pytest.mark.parametrize(
+    ("slot", "name"), thorough_where(EVERY, lambda case: case[0] in {"schedule", "optimizer"})
+)
 
 
 def made(slot: str, name: str) -> Record:
@@ -82,9 +95,10 @@ LABELS = np.arange(N) % 3
 
 def autoencoder(slot: str, record: Record, **choices: Any) -> Autoencoder:
     bottleneck = Gaussian(4) if slot == "penalty" else 4  # some penalties require a normal posterior
-    given = {"bottleneck": bottleneck, "architecture": MLP((8,)), "optimizer": AdamW(1e-3), slot: record}
-    given |= {"kind": "table" if isinstance(record, PerColumn) else "images"}
-    return Autoencoder(**given, epochs=2, batch_size=BATCH, random_state=0, **choices)
+    given = {"bottleneck": bottleneck, "architecture": MLP((8,)), "optimizer": AdamW(1e-3)}
+    given |= {"bottleneck": Gaussian(4, **{slot: record})} if slot in {"prior", "schedule"} else {slot: record}
+    given |= {"kind": "table" if isinstance(record, PerColumn) else "images", "epochs": 2, "batch_size": BATCH}
+    return Autoencoder(**given | choices, random_state=0)
 
 
 def weights(ae: Autoencoder) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Augmentations: changes of example and target alike, drawn anew at every training step.
 
 An augmentation acts in model units (see `scaling`; images are in [0, 1]) before the corruption, and draws from the given generator.
-``Shift(2) >> Binarize()`` applies one after the other.
+``Shift(2) >> Binarize()`` applies one after the other. `Shift`, `Flip` and `Crop` are those of Krizhevsky, Sutskever & Hinton 2012,
+"ImageNet classification with deep convolutional neural networks", section 4.1.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class Dequantize(Augmentation):
 
 @record
 class Shift(Augmentation):
-    """Moves each image by up to ``pixels`` in each direction, at random.
+    """Moves each image by up to ``pixels`` in each direction, at random (Krizhevsky et al. 2012).
 
     ``fill`` is the value of pixels that come into the image, in model units, or "edge": the nearest pixel. All channels move alike.
     """
@@ -244,7 +245,7 @@ class Shift(Augmentation):
 
 @record
 class Flip(Augmentation):
-    """Mirrors half of the images, at random: left and right ("horizontal"), or top and bottom ("vertical")."""
+    """Mirrors half of the images, at random: left and right ("horizontal"), or top and bottom ("vertical"). Krizhevsky et al. 2012."""
 
     axis: Literal["horizontal", "vertical"] = "horizontal"
 
@@ -260,7 +261,7 @@ class Flip(Augmentation):
 
 @record
 class Crop(Augmentation):
-    """A part of each image, at a random place. The autoencoder is then one of images of ``size`` pixels on both sides."""
+    """A random part of each image (Krizhevsky et al. 2012). The autoencoder is then one of images of ``size`` pixels on both sides."""
 
     size: Count
 

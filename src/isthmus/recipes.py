@@ -1,7 +1,6 @@
-"""Recipes: named autoencoders with tuned defaults. Each is one expression of the components.
+"""Recipes: named autoencoders with tuned defaults. Each is one expression of the components, and returns an unfitted `Autoencoder`.
 
-A recipe returns an unfitted `Autoencoder`. Components that are "auto" are chosen from the data. All parameters can be changed with
-``set_params``, or on the command line with ``field=value``.
+Components that are "auto" are chosen from the data. ``set_params`` changes all parameters, on the command line ``field=value``.
 """
 
 from __future__ import annotations
@@ -65,6 +64,8 @@ def deep(size: int | Literal["auto"] = "auto") -> Autoencoder:
 def simple(size: int = 32) -> Autoencoder:
     """One dense layer each way and a non-negative code: the smallest autoencoder.
 
+    Paper: Rumelhart, Hinton & Williams 1986, "Learning internal representations by error propagation".
+
     Args:
         size: the dimension of the code.
     """
@@ -85,6 +86,8 @@ def linear(size: int = 32) -> Autoencoder:
 
 def sparse(size: int = 128) -> Autoencoder:
     """A large code that an L1 penalty makes sparse.
+
+    Paper: Goodfellow, Bengio & Courville 2016, "Deep Learning", section 14.2.1.
 
     Args:
         size: the dimension of the code.
@@ -128,6 +131,8 @@ def denoising(size: int = 64) -> Autoencoder:
 
 def completing(size: int = 64) -> Autoencoder:
     """Completes examples of which only the first third is visible.
+
+    Paper: Pathak, Krähenbühl, Donahue, Darrell & Efros 2016, "Context encoders: Feature learning by inpainting".
 
     Args:
         size: the dimension of the code.
@@ -229,7 +234,6 @@ def recommender(size: int = 200) -> Autoencoder:
     """Recommends items to users, from a table of users and items, such as purchases: `reconstruct` scores all items.
 
     Half of the items are hidden from the encoder, and the weight of the divergence rises to 0.2.
-
     Paper: Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborative filtering".
 
     Args:
@@ -310,12 +314,10 @@ def find(name: str) -> Autoencoder:
     """The recipe with this name and its default size; `RecordError` names the closest match."""
     if name not in __all__:
         raise RecordError(f"no recipe '{name}'{nearest(name, __all__)}")
-    autoencoder: Autoencoder = globals()[name]()
-    return autoencoder
+    return globals()[name]()  # type: ignore[no-any-return]
 
 
 def paper(name: str) -> str:
-    """The paper of the recipe with this name, as its docstring cites it; "" if it has none."""
-    paragraphs = (globals()[name].__doc__ or "").split("\n\n")
-    cited = next((each for each in paragraphs if each.strip().startswith("Paper: ")), "")
-    return " ".join(cited.split()).removeprefix("Paper: ").removesuffix(".")
+    """The paper of the recipe with this name, as its docstring cites it."""
+    cited = (globals()[name].__doc__ or "").partition("Paper: ")[2]
+    return " ".join(cited.partition("\n\n")[0].split()).removesuffix(".")

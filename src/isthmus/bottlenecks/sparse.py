@@ -16,7 +16,10 @@ __all__ = ["L1", "TopK"]
 
 @record
 class L1(Bottleneck):
-    """An L1 penalty: ``weight`` nats times the absolute value of each unit, which drives many units to zero."""
+    """An L1 penalty: ``weight`` nats times the absolute value of each unit, which drives many units to zero.
+
+    It is -log of a Laplace prior, up to a constant (Goodfellow, Bengio & Courville 2016, "Deep Learning", section 14.2.1).
+    """
 
     weight: NonNegativeFloat = 0.1
     activation: Activation = "relu"

@@ -173,7 +173,7 @@ def recipes() -> None:
     """List the recipes, one per line, with the paper of each."""
     from isthmus import recipes as module
 
-    rows = [[name, first_line(getattr(module, name)), module.paper(name) or "-"] for name in module.__all__]
+    rows = [[name, first_line(getattr(module, name)), module.paper(name)] for name in module.__all__]
     print_table(["recipe", "description", "paper"], rows)
 
 

@@ -21,7 +21,8 @@ class Occlusion(Corruption):
 
     ``visible`` is the visible fraction. ``keep`` selects the visible part: the "top" rows, the "left" columns, a "window" (a block at a
     random position with the proportions of the image), or "around" (everything except such a block). For a row of a table or a flat
-    image, "top" and "left" are its first values.
+    image, "top" and "left" are its first values. "around" is the task of context encoders (Pathak et al. 2016, "Context encoders: Feature
+    learning by inpainting"), with a block at any place.
     """
 
     level: ClassVar = Level("visible", "visible fraction of the example", (0.75, 0.5, 1 / 3, 0.25, 0.1))

@@ -23,6 +23,8 @@ _LEAST_LOG_SCALE = -7.0  # of a logistic density over [-1, 1], as in PixelCNN++
 class Categorical(Likelihood):
     """A probability of each of ``classes`` classes, by logits (cross-entropy). Values are the whole numbers 0 to ``classes`` - 1.
 
+    Pixels are such classes in van den Oord, Kalchbrenner & Kavukcuoglu 2016, "Pixel recurrent neural networks".
+
     The encoder sees each value as ``classes`` zeros and ones; a value between two classes, such as a corruption makes, as the nearest
     one. The reconstruction is the most probable class, which has no gradient.
     """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,11 +17,16 @@ from isthmus import (
     Autoencoder,
     AutoencoderClassifier,
     OutlierDetector,
+    architectures,
+    augmentations,
     bottlenecks,
     corruptions,
     likelihoods,
     optimizers,
+    penalties,
+    priors,
     scaling,
+    schedules,
 )
 from isthmus.architectures import MLP, Conv
 from isthmus.assignments import arguments
@@ -29,15 +36,26 @@ from isthmus.errors import RecordError
 from isthmus.estimators.overrides import changed, overridden
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Constant, OneCycle
+from isthmus.penalties import DIP, MMD, Contractive
 from isthmus.records import Record
 
+
+def kinds(module: ModuleType) -> list[type[Record]]:
+    """All components of a module, but for those whose content is code."""
+    return [getattr(module, name) for name in module.__all__ if name != "Modules"]
+
+
 COMPONENTS = {
-    "bottleneck": [getattr(bottlenecks, name) for name in bottlenecks.__all__],
-    "architecture": [MLP, Conv],
-    "corruption": [getattr(corruptions, name) for name in corruptions.__all__],
-    "likelihood": [getattr(likelihoods, name) for name in likelihoods.__all__],
-    "scaling": [getattr(scaling, name) for name in scaling.__all__],
-    "optimizer": [kind for kind in map(optimizers.__dict__.get, optimizers.__all__) if hasattr(kind, "build")],
+    "augmentation": kinds(augmentations),
+    "bottleneck": kinds(bottlenecks),
+    "bottleneck.prior": kinds(priors),
+    "bottleneck.schedule": kinds(schedules),
+    "architecture": kinds(architectures),
+    "corruption": kinds(corruptions),
+    "likelihood": kinds(likelihoods),
+    "penalty": kinds(penalties),
+    "scaling": kinds(scaling),
+    "optimizer": [kind for kind in kinds(optimizers) if hasattr(kind, "build")],
 }
 REACHED = [
     pytest.param(slot, kind, field.name, id=f"{kind.__name__}.{field.name}")
@@ -60,13 +78,18 @@ def test_every_field_is_reached(slot: str, kind: type[Record], field: str) -> No
     others = {"size": 6, "k": 3, "corruptions": (GaussianNoise(), corruptions.Masking())}  # as their names are read
     larger = {name: value for name, value in others.items() if name in names}
     record = kind(**required(kind) | larger)
-    ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={typed(getattr(record, field))}"])
-    assert getattr(ae, slot) == record
-    changed = {"size": 5, "k": 1, "schedule": "OneCycle", "tied": True, "fixed": True}
+    whole, _, inner = slot.partition(".")
+    given = Autoencoder(**{whole: Gaussian(4, **{inner: record}) if inner else record})
+    reached = attrgetter(slot)
+    words = [f"{slot}.{field}={typed(value)}" for value in [getattr(record, field)]]
+    if field == "penalties":  # whose weights have no default
+        words += [f"{slot}.{field}.{number}.weight=0.1" for number in range(2)]
+    assert reached(overridden(given, words)) == record
+    changed = {"size": 5, "k": 1, "schedule": "OneCycle", "tied": True, "fixed": True, "weight": 3.5}
     if field in changed:
         value = changed[field]
-        ae = overridden(Autoencoder(**{slot: record}), [f"{slot}.{field}={value}"])
-        assert getattr(getattr(ae, slot), field) == (OneCycle() if field == "schedule" else value)
+        ae = overridden(given, [f"{slot}.{field}={value}"])
+        assert getattr(reached(ae), field) == (OneCycle() if field == "schedule" else value)
 
 
 def test_values_are_read_as_they_are_typed() -> None:
@@ -190,6 +213,23 @@ def test_a_field_given_twice_is_refused_wherever_fields_are_given(tmp_path: Path
     refused = run("train", "epochs=1,2", "epochs=3", cwd=tmp_path)
     assert (refused.returncode, list(tmp_path.iterdir())) == (2, [])
     assert "epochs is given twice" in refused.stderr
+
+
+def test_the_terms_of_a_sum_are_given_by_their_names_and_weights() -> None:
+    weights = ["penalty.penalties.0.weight=10", "penalty.penalties.1.weight=0.1"]
+    words = ["penalty=Sum", "penalty.penalties=MMD,Contractive", *weights, "penalty.penalties.0.kernel=rbf"]
+    total = MMD(10, kernel="rbf") + Contractive(0.1)
+    for start in (Autoencoder(), Autoencoder(penalty=DIP(3)), Autoencoder(penalty=DIP(3) + DIP(4))):
+        assert overridden(start, words).penalty == total
+    again = overridden(Autoencoder(penalty=DIP(3) + DIP(4)), words[1:])  # other terms of the sum there is
+    assert again.penalty == total
+    switched = overridden(Autoencoder(penalty=total), ["penalty.penalties.1=DIP", "penalty.penalties.1.version=I"])
+    assert switched.penalty == MMD(10, kernel="rbf") + DIP(0.1, version="I")  # the weight is kept
+    for given in (words[:3], words[:2]):
+        number = len(given) - 2
+        sentence = rf"requires weight: give penalty\.penalties\.{number}\.weight=\.\.\. too"
+        with pytest.raises(RecordError, match=sentence):
+            overridden(Autoencoder(), given)
 
 
 def test_the_records_of_a_chain_are_given_by_their_names_and_positions() -> None:

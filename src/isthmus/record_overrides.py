@@ -27,7 +27,7 @@ def override(
         instance: the record.
         fields: new values by path.
         record_types: if given, the name of a type as value replaces a nested record by one of this type, see `switch`; several names
-            replace a tuple of records.
+            replace a tuple of records. Fields of these without a default get their values from ``fields`` too.
         separator: the text between the parts of a path.
 
     Raises:
@@ -42,7 +42,10 @@ def override(
     check_names(type(instance).__name__, [*direct, *nested], field_names(instance))
     for name in direct:
         if record_types is not None:
-            direct[name] = _by_name(getattr(instance, name), direct[name], record_types)
+            inside = nested.get(name, {})
+            direct[name] = _by_name(
+                getattr(instance, name), direct[name], record_types, inside, name + separator, separator
+            )
     for name, inner in nested.items():
         current = direct.get(name, getattr(instance, name))
         if isinstance(current, tuple) and any(isinstance(each, Record) for each in current):
@@ -73,28 +76,49 @@ def _override_items(
             inner.setdefault(int(position), {})[rest] = value
         else:
             old = changed[int(position)]
-            changed[int(position)] = value if record_types is None else _by_name(old, value, record_types)
+            if record_types is not None:
+                own = _inside(fields, position, separator)
+                value = _by_name(old, value, record_types, own, position + separator, separator)
+            changed[int(position)] = value
     for number, values in inner.items():
         changed[number] = override(changed[number], values, record_types, separator)
     return tuple(changed)
 
 
-def _by_name(current: Any, value: Any, record_types: Mapping[str, type[Record]]) -> Any:
+def _by_name(
+    current: Any,
+    value: Any,
+    record_types: Mapping[str, type[Record]],
+    fields: Mapping[str, Any],
+    at: str,
+    separator: str,
+) -> Any:
     """A record in place of its name, and records in place of several names, where there are records now; else the value."""
     if isinstance(current, Record):
-        return value if isinstance(value, Record) else switch(current, str(value), record_types)
+        return value if isinstance(value, Record) else switch(current, str(value), record_types, fields, at, separator)
     holds_records = isinstance(current, tuple) and any(isinstance(each, Record) for each in current)
-    return _named(value, record_types) if holds_records else value
+    return _named(value, record_types, fields, at, separator) if holds_records else value
 
 
-def _named(value: Any, record_types: Mapping[str, type[Record]]) -> tuple[Record, ...]:
-    """Records of these names, with their defaults."""
+def _named(
+    value: Any, record_types: Mapping[str, type[Record]], fields: Mapping[str, Any], at: str, separator: str
+) -> tuple[Record, ...]:
+    """Records of these names, with their defaults. Fields without a default get their values from ``fields``: ``{"0.weight": 2}``."""
     records = []
-    for each in value if isinstance(value, tuple | list) else (value,):
+    for number, each in enumerate(value if isinstance(value, tuple | list) else (value,)):
         if not isinstance(each, Record) and str(each) not in record_types:
             raise RecordError(f"no record {quoted(each)}{nearest(str(each), record_types)}")
-        records.append(each if isinstance(each, Record) else switch(None, str(each), record_types))
+        own, place = _inside(fields, str(number), separator), f"{at}{number}{separator}"
+        records.append(
+            each if isinstance(each, Record) else switch(None, str(each), record_types, own, place, separator)
+        )
     return tuple(records)
+
+
+def _inside(fields: Mapping[str, Any], name: str, separator: str) -> dict[str, Any]:
+    """The values by path of what is in the field of a name."""
+    split = ((path.partition(separator), value) for path, value in fields.items())
+    return {rest: value for (first, sign, rest), value in split if first == name and sign}
 
 
 def switch(
@@ -103,6 +127,7 @@ def switch(
     record_types: Mapping[str, type[Record]],
     fields: Mapping[str, Any] | None = None,
     at: str = "",
+    separator: str = ".",
 ) -> Record:
     """A record of another type, which keeps the values of fields that both types have.
 
@@ -110,8 +135,9 @@ def switch(
         old: the record to replace; other values are ignored.
         name: the name of the new type.
         record_types: types by name.
-        fields: values of those fields of the new type that have no default.
+        fields: values of those fields of the new type that have no default, also of the records in such a field: ``penalties.0.weight``.
         at: a prefix of field names in error messages, such as ``bottleneck.``.
+        separator: the text between the parts of a path.
 
     Raises:
         RecordError: there is no such type, or a field without default has no value.
@@ -126,7 +152,8 @@ def switch(
     for field, value in values.items():
         several = value if isinstance(value, tuple | list) else (value,)
         if any(isinstance(each, str) and each in record_types for each in several):
-            values[field] = _named(several, record_types)  # the records of a chain, given by their names
+            inside = _inside(fields or {}, field, separator)  # of the records of a chain, given by their names
+            values[field] = _named(several, record_types, inside, f"{at}{field}{separator}", separator)
     missing = [field for field in required if field not in values]
     if missing:
         raise RecordError(

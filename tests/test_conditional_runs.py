@@ -68,10 +68,10 @@ def test_codes_and_reconstructions_have_the_context_of_their_labels(folder: Path
     np.testing.assert_array_equal(values(folder, f"{verb}.npy"), expected)
 
 
-@pytest.mark.parametrize("verb", ["encode", "reconstruct", "evaluate", "robustness", "plot"])
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "score", "evaluate", "robustness", "plot"])
 def test_data_without_labels_are_refused(folder: Path, verb: str) -> None:
     words = ["reconstructions"] if verb == "plot" else []
-    out = "refused.npy" if verb in {"encode", "reconstruct"} else "refused"
+    out = "refused.npy" if verb in {"encode", "reconstruct", "score"} else "refused"
     done = run(verb, "trees", *words, "--data", "plain.csv", "--out", out, cwd=folder)
     _is_one_sentence(done, "requires labels, and plain.csv has none: name their column with --labels")
 
@@ -86,6 +86,16 @@ def test_samples_have_the_labels_that_are_asked_for(folder: Path) -> None:
     np.testing.assert_array_equal(values(folder, "drawn.npy"), ae.sample(3, 0, y="elm", draw=True))
     _is_one_sentence(run("sample", "trees", cwd=folder), "--label is missing: expected one of ash, elm, oak")
     _is_one_sentence(run("sample", "trees", "--label", "fir", cwd=folder), "'fir': expected one of ash, elm, oak")
+
+
+@pytest.mark.parametrize("words", [(), ("--samples", "5")], ids=" ".join)
+def test_scores_are_those_of_the_labels(folder: Path, words: tuple[str, ...]) -> None:
+    ae, data = load(folder / "trees"), isthmus.data.load(folder / "trees.csv", labels="kind")
+    done = run("score", "trees", *words, "--data", "trees.csv", "--out", "scores.npy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    given = data.train, data.train_labels
+    expected = ae.log_likelihood(*given, samples=5) if words else ae.score_samples(*given)
+    np.testing.assert_array_equal(values(folder, "scores.npy"), expected)
 
 
 def test_codes_are_decoded_with_a_label(folder: Path) -> None:

@@ -80,6 +80,7 @@ VERBS: dict[str, list[list[str]]] = {
     "impute": [[RUN, "--data", TABLE, "--labels", CELLS[0], "--out", "whole.csv"]],
     "decode": [[RUN, CODES]],
     "sample": [[RUN, "--method", "gmm"], [RUN, "--label", CELLS[5]]],
+    "score": [[RUN, "--data", TABLE, "--id", CELLS[1], "--out", "scores.csv"]],
     "detect": [[RUN, "--data", TABLE], [f"./{PICTURED}", "--data", f"./{PICTURES}", "--json"]],
     "finetune": [[RUN, "--labels", CELLS[0], "--data", TABLE], [f"./{PICTURED}"]],
     "compress": [[RUN, "--data", TABLE, "--out", "packed $x.isthmus"]],

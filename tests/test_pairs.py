@@ -329,6 +329,7 @@ def test_reconstruction_needs_no_target(trained: Path) -> None:
     ("words", "what"),
     [
         (["detect", "out", "--data", "noisy"], "anomaly detection compares reconstructions with their inputs"),
+        (["score", "out", "--out", "s.npy"], "a score compares reconstructions with their inputs"),
         (["compress", "out"], "compression compares reconstructions with their inputs"),
         (["robustness", "out"], "robustness compares reconstructions with their inputs"),
         (["plot", "out", "pca"], "the figure pca compares reconstructions with their inputs"),

@@ -32,6 +32,7 @@ BEHIND: dict[str, list[str]] = {  # a verb's other words, before --data
     "reconstruct": ["run"],
     "impute": ["run"],
     "sample": ["run", "--method", "gmm"],
+    "score": ["run"],
     "detect": ["run"],
     "finetune": ["run"],
     "compress": ["run"],

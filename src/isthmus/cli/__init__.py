@@ -17,6 +17,7 @@ Modules in reading order:
     components      the verb that lists components
     images          reconstruction of images of any size
     transform       verbs that write arrays
+    score           the verb that writes scores of examples
     calibration     normal examples for detectors
     follow          anomaly detection in a file that grows
     detection_task  what detection in examples, series and images has in common
@@ -38,7 +39,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from isthmus._version import __version__
-from isthmus.cli import analyze, components, compress, detect, finetune, reproduce, train, transform
+from isthmus.cli import analyze, components, compress, detect, finetune, reproduce, score, train, transform
 from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.io import memory_limit
@@ -87,6 +88,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         transform.reconstruct,
         transform.impute,
         transform.sample,
+        score.score,
         detect.detect,
         finetune.finetune,
         compress.compress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,19 +44,26 @@ Files = Annotated[
     ),
 ]
 
-__all__ = ["decode", "encode", "impute", "reconstruct", "sample"]
+__all__ = ["decode", "encode", "impute", "reconstruct", "sample", "write_with_ids"]
 
 _OF_FRAMES = (".csv", ".parquet")  # files of tables with other columns than numbers
 
 
 @takes_data
-def encode(run: Run, data_options: DataOptions, out: Out = None) -> None:
+def encode(
+    run: Run,
+    data_options: DataOptions,
+    indices: Annotated[
+        bool, typer.Option("--indices", help="Of a codebook: write the numbers of its entries, not the codes.")
+    ] = False,
+    out: Out = None,
+) -> None:
     """Write the codes of --data, or of the run's held-out examples, as .npy, or as .csv with ids."""
-    path = array_path(out, "codes.npy", (".npy", ".csv"))
+    what = "index" if indices else "code"
+    path = array_path(out, "indices.npy" if indices else "codes.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, data_options)
-    codes = ae.encode(dataset.train, dataset.train_labels)
-    names = [f"code_{number}" for number in range(codes[0].size)]
-    _write_with_ids(path, codes, dataset, names)
+    codes = (ae.encode_indices if indices else ae.encode)(dataset.train, dataset.train_labels)
+    write_with_ids(path, codes, dataset, [f"{what}_{number}" for number in range(codes[0].size)])
 
 
 @takes_data
@@ -85,7 +93,7 @@ def reconstruct(run: Run, data_options: DataOptions, path: Files = None, out: Ou
         write_frame(path, dataset.table.decode(values, dataset.frame), _ids(dataset), dataset.id_name)
         return
     names = dataset.columns or [f"column {number}" for number in range(values[0].size)]
-    _write_with_ids(path, values, dataset, list(names))
+    write_with_ids(path, values, dataset, list(names))
 
 
 def _ids(dataset: Dataset) -> Any:
@@ -111,8 +119,15 @@ def _write_examples(path: Path, ae: Autoencoder, made: Any) -> None:
         write_frame(path, made)
 
 
-def _write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str]) -> None:
-    """Writes an array as .npy, or as a .csv table with one row per example and the ids in the first column."""
+def write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str]) -> None:
+    """Writes an array as .npy, or as a .csv table with one row per example and the ids in the first column.
+
+    Args:
+        path: the file.
+        values: (n, ...), in the order of the examples.
+        dataset: the examples.
+        names: of the columns of the table.
+    """
     if path.suffix == ".npy":
         write_array(path, values)
         if dataset.id_name is not None:
@@ -188,6 +203,9 @@ def decode(
     run: Run,
     codes: Annotated[Path, typer.Argument(help="A .npy file of codes of shape (n, k).")],
     label: Labels = None,
+    indices: Annotated[
+        bool, typer.Option("--indices", help="The file has the numbers of entries of a codebook, as encode --indices.")
+    ] = False,
     out: Out = None,
 ) -> None:
     """Write the examples that the decoder makes of codes, as .npy."""
@@ -200,7 +218,12 @@ def decode(
     ae, dataset = run_folder.open_run(run), read(codes)
     path = _path_for(out, "decoded", ae)
     y = _given_labels(run, ae, label, len(dataset.train))
-    _write_examples(path, ae, ae.decode(Examples(dataset.train, positions=dataset.positions()), y))
+    if indices:
+        rows, shape = dataset.train, (len(dataset.train), *ae.code_shape_[:-1])
+        made = ae.decode_indices(rows.reshape(shape) if rows.size == prod(shape) else rows, y)
+    else:
+        made = ae.decode(Examples(dataset.train, positions=dataset.positions()), y)
+    _write_examples(path, ae, made)
 
 
 @takes_data

@@ -481,7 +481,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         values = self._examples(X)
         return self._apply(_indexed, values, context=self._context(y, values)).astype(np.int64)
 
-    def decode_indices(self, indices: Any, y: Any = None) -> Array:
+    def decode_indices(self, indices: Any, y: Any = None) -> Any:
         """The reconstructions of codes that are given by the indices of their codebook entries.
 
         Args:
@@ -489,7 +489,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             y: labels (n,) or covariates, as in `fit`, for a conditional autoencoder; others ignore it.
 
         Returns:
-            Examples (n, *shape_), as floats in the units of the training data.
+            Examples (n, *shape_), as floats in the units of the training data; a frame as for `decode`.
 
         Raises:
             NotPossibleError: the bottleneck has no codebook.
@@ -511,7 +511,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             raise DataError(
                 f"indices reach from {given.min()} to {given.max()}, but the codebook has the entries 0 to {size - 1}"
             )
-        return self._apply(_looked_up, given.astype(np.int64), "all", self._context(y, given))
+        return self._as_table(self._apply(_looked_up, given.astype(np.int64), "all", self._context(y, given)))
 
     def _check_codebook(self) -> int:
         """The number of entries of the codebook; `NotPossibleError` without one."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from cases import required as fields_for
-from scipy import integrate, special, stats
+from scipy import integrate, spatial, special, stats
 from sklearn.linear_model import LogisticRegression
 from test_steps import MadeUp
 from torch import Tensor, nn
@@ -588,13 +588,41 @@ def test_codes_that_are_made_normal_are_sampled(digits: data.Dataset) -> None:
     assert normal_codes.sample(4, random_state=0).shape == (4, 8, 8)
 
 
+def two_samples(first: np.ndarray, second: np.ndarray, permutations: int = 200) -> float:
+    """The p-value of the energy distance between two samples of vectors, by permutations (Székely & Rizzo 2004)."""
+    both, n, rng = np.concatenate([first, second]), len(first), np.random.default_rng(0)
+    distances = spatial.distance_matrix(both, both)
+
+    def energy(order: np.ndarray) -> float:
+        a, b = order[:n], order[n:]
+        between, within = distances[np.ix_(a, b)].mean(), [distances[np.ix_(each, each)].mean() for each in (a, b)]
+        return float(2 * between - sum(within))
+
+    found = energy(np.arange(len(both)))
+    larger = sum(energy(rng.permutation(len(both))) >= found for _ in range(permutations))
+    return (1 + larger) / (1 + permutations)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("penalty", [Adversarial(5), MMD(50), MMD(50, kernel="rbf")], ids=str)
-def test_codes_of_unseen_digits_pass_a_test_of_normality(penalty: Penalty, digits: data.Dataset) -> None:
+def test_units_of_codes_of_unseen_digits_pass_a_test_of_normality(penalty: Penalty, digits: data.Dataset) -> None:
     assert digits.test is not None
     net, _ = fitted(penalty, digits.train, 60, Identity(2), lr=3e-3)
     codes = encoded(net, digits.test)
     assert min(stats.kstest(unit, "norm").pvalue for unit in codes.T) > 0.01
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("penalty", [Adversarial(5), MMD(50)], ids=str)
+def test_codes_of_unseen_digits_pass_a_two_sample_test(penalty: Penalty, digits: data.Dataset) -> None:
+    """Beside as many draws from N(0, 1), both units together."""
+    assert digits.test is not None
+    net, _ = fitted(penalty, digits.train, 60, Identity(2), lr=3e-3)
+    codes, draws = encoded(net, digits.test), normal(len(digits.test), 2, state=5).numpy()
+    assert two_samples(codes, draws) > 0.05
+    dependent_codes = codes @ np.array([[1, 0.8], [0, 0.6]])  # each unit is normal, both together are not
+    for no_normal in (codes + 0.3, dependent_codes):
+        assert two_samples(no_normal, draws) < 0.01
 
 
 def test_the_default_optimizer_forgets_quickly_where_there_is_a_critic(digits: data.Dataset) -> None:

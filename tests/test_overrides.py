@@ -127,6 +127,8 @@ def test_replacing_a_record_keeps_the_shared_fields() -> None:
     assert changed.optimizer == Adam(0.3, schedule=OneCycle())
     assert changed.corruption == GaussianNoise()
     assert overridden(ae, ["optimizer.schedule=Constant"]).optimizer.schedule == Constant()
+    attention = architectures.Attention(activation="tanh")  # whose hidden is one number
+    assert overridden(ae, ["architecture=Attention"]).architecture == attention
     assert overridden(ae, ["bottleneck=auto"]).bottleneck == "auto"
 
 

@@ -129,7 +129,7 @@ def switch(
     at: str = "",
     separator: str = ".",
 ) -> Record:
-    """A record of another type, which keeps the values of fields that both types have.
+    """A record of another type, which keeps the values of fields that both types have; not sizes of layers for one number.
 
     Args:
         old: the record to replace; other values are ignored.
@@ -146,7 +146,9 @@ def switch(
     if kind is None:
         raise RecordError(f"no record '{name}' that could replace {type(old).__name__}{nearest(name, record_types)}")
     old_fields = {field: getattr(old, field) for field in field_names(old)} if isinstance(old, Record) else {}
-    values = {field: value for field, value in old_fields.items() if field in field_names(kind)}
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {field: old_fields[field] for field in field_names(kind) if field in old_fields}
+    values = {field: value for field, value in values.items() if _is_alike(value, defaults[field])}
     required = [field.name for field in dataclasses.fields(kind) if _has_no_default(field)]  # type: ignore[arg-type]
     values |= {field: value for field, value in (fields or {}).items() if field in required}
     for field, value in values.items():
@@ -160,6 +162,11 @@ def switch(
             f"{name} requires {' and '.join(missing)}: give {', '.join(f'{at}{field}=...' for field in missing)} too"
         )
     return kind(**values)
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    """Whether both are one value, or both several."""
+    return default is dataclasses.MISSING or isinstance(value, tuple) == isinstance(default, tuple)
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:

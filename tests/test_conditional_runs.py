@@ -15,6 +15,7 @@ from isthmus import Autoencoder, compare, load, sweep
 from isthmus.architectures import MLP, Conditional
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError
+from isthmus.evaluation import column_figures
 from isthmus.experiments import run_folder, run_record
 from isthmus.experiments.run_report import evaluate_run
 from isthmus.experiments.splits import split
@@ -86,6 +87,28 @@ def test_samples_have_the_labels_that_are_asked_for(folder: Path) -> None:
     np.testing.assert_array_equal(values(folder, "drawn.npy"), ae.sample(3, 0, y="elm", draw=True))
     _is_one_sentence(run("sample", "trees", cwd=folder), "--label is missing: expected one of ash, elm, oak")
     _is_one_sentence(run("sample", "trees", "--label", "fir", cwd=folder), "'fir': expected one of ash, elm, oak")
+
+
+def test_a_table_with_gaps_is_completed_and_measured_with_labels(folder: Path) -> None:
+    lines = (folder / "trees.csv").read_text().splitlines()
+    gone = [",".join(["", *line.split(",")[1:]]) if row % 3 == 1 else line for row, line in enumerate(lines)]
+    (folder / "gaps.csv").write_text("\n".join(gone) + "\n")
+    words = ("missing=allow", "--data", "gaps.csv", "--labels", "kind", "--out", "gaps")
+    done = run("train", *TRAIN, *words, cwd=folder, every_figure=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "gaps" / "figures" / "column_errors.png").is_file()
+    done = run("impute", "gaps", "--out", "whole.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    with chdir(folder):
+        ae, dataset = load("gaps"), isthmus.data.load("gaps.csv", labels="kind")
+        part = split(dataset, "allow")
+        whole = column_figures(ae, part.test, part.test_labels, train=part.train, train_labels=part.train_labels)
+        other = column_figures(
+            ae, part.test, np.roll(part.test_labels, 1), train=part.train, train_labels=part.train_labels
+        )
+        assert whole.to_dict() != other.to_dict()
+        with pytest.raises(DataError, match=r"is conditional .*: pass train_labels too"):
+            column_figures(ae, part.test, part.test_labels, train=part.train)
 
 
 @pytest.mark.parametrize("words", [(), ("--samples", "5")], ids=" ".join)

@@ -87,7 +87,9 @@ class Baselines(NamedTuple):
 
 @takes_autoencoder
 @check_units_once()
-def column_figures(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None) -> ColumnFigures:
+def column_figures(
+    ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None, train_labels: Any = None
+) -> ColumnFigures:
     """Measures how well each column of a table is reconstructed, in the terms of the column.
 
     Missing values do not count. An error is relative to a constant: 0 is a perfect reconstruction, 1 is no better than the mean of the
@@ -99,6 +101,7 @@ def column_figures(ae: Autoencoder, X: Any, y: Any = None, *, train: Any = None)
         X: examples (n, columns), in the units of the training data.
         y: labels or covariates of X for a conditional autoencoder; others ignore it.
         train: training examples (m, columns), for the constants and PCA; without them these are fitted on X itself.
+        train_labels: labels or covariates of train for a conditional autoencoder.
 
     Returns:
         The figures of each column, in the order of the table.

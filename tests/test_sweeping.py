@@ -307,3 +307,18 @@ def test_a_sweep_of_crops_is_refused_in_one_sentence_before_it_trains(tmp_path: 
         with pytest.raises(NotPossibleError, match=r"^sweep requires an autoencoder of whole examples"):
             sweep(ae, data.digits().train[:40], grid, folder=tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_components_with_several_names_have_a_field_that_that_of_the_recipe_lacks(tmp_path: Path) -> None:
+    """No penalty has no weight, and MMD and DIP require one."""
+    np.save(tmp_path / "x.npy", X)
+    small = ("architecture.hidden=4", "epochs=1", "bottleneck=Gaussian", "bottleneck.size=2")
+    words = ("penalty=MMD,DIP", "penalty.weight=2", "--data", "x.npy", "--out", "s")
+    done = run("sweep", *small, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = [load(path).penalty for path in sorted((tmp_path / "s").glob("*/model.safetensors"))]
+    assert {repr(each) for each in found} == {"DIP(weight=2.0)", "MMD(weight=2.0)"}
+    assert "penalty.weight=2" in done.stdout
+    done = run("sweep", *small, "penalty=MMD,DIP", "penalty.wait=2", "--data", "x.npy", "--out", "t", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "t").exists()) == (2, False)
+    assert "MMD requires weight: give penalty.weight=... too" in done.stderr

@@ -222,6 +222,18 @@ def _print_sweep(found: Sweep, folder: Path, words: list[str], source: DataSourc
     print_line(f"to train the recommended autoencoder on all training examples: {command('isthmus', 'train', *words)}")
 
 
+def _applies(ae: Autoencoder, word: str) -> bool:
+    """Whether a component of an autoencoder has the field of this ``field=value``."""
+    from isthmus.errors import RecordError
+    from isthmus.estimators.overrides import overridden
+
+    try:
+        overridden(ae, [word])
+    except RecordError:
+        return False
+    return True
+
+
 def _recipe_of(words: list[str]) -> str:
     """The name of the recipe, removed from the words."""
     from isthmus import recipes
@@ -237,7 +249,8 @@ def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder,
     """Parses the words after the verb.
 
     Returns:
-        The recipe, its autoencoder with the fields that have one value, these as ``field=value``, and the fields with several.
+        The recipe, its autoencoder with the fields that have one value, these as ``field=value``, and the fields with several; also those
+        with one value that belong to a component with several, and not to that of the recipe.
     """
     from isthmus import recipes
     from isthmus.assignments import split_assignments
@@ -253,6 +266,9 @@ def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder,
             grid[path] = values
         else:
             fixed.append(f"{path}={text}")
+    for word in [word for word in fixed if word.partition(".")[0] in grid and not _applies(ae, word)]:
+        fixed.remove(word)
+        grid[word.partition("=")[0]] = parse_values(*word.split("=", 1))
     if seeds is not None:
         if "random_state" in grid or any(word.startswith("random_state=") for word in fixed):
             raise RecordError("--seeds and random_state=... set the same parameter: give one of them")

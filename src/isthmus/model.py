@@ -458,7 +458,8 @@ def check_gradients(bottleneck: Bottleneck, penalty: Penalty) -> None:
     """`RecordError` if the bottleneck would change the gradients of the penalty."""
     if penalty.terms and bottleneck.rescales_gradients:
         raise RecordError(
-            f"{bottleneck!r} changes the gradients of its codes, which would change those of penalty={penalty!r} too"
+            f"{bottleneck!r} changes the gradients of its codes, which would change those of penalty={penalty!r} too: leave it out, "
+            "or choose a gradient or a bottleneck that does not"
         )
 
 

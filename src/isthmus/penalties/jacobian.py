@@ -82,7 +82,7 @@ def _squares(value: Float[Tensor, ""], by: Float[Tensor, "n *rest"]) -> Float[Te
     slope: Any = torch.autograd.grad(value, by, create_graph=True, allow_unused=True)[0]
     if slope is None:  # such as classes, which become one-hot vectors
         raise NotPossibleError(
-            "Contractive requires examples of real numbers, and the likelihood takes them for something else"
+            "Contractive requires examples of real numbers, and the likelihood takes them for classes: choose another likelihood or penalty"
         )
     norm: Tensor = slope.square().flatten(1).sum(1)
     return norm

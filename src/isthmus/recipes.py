@@ -234,6 +234,7 @@ def recommender(size: int = 200) -> Autoencoder:
     """Recommends items to users, from a table of users and items, such as purchases: `reconstruct` scores all items.
 
     Half of the items are hidden from the encoder, and the weight of the divergence rises to 0.2.
+
     Paper: Liang, Krishnan, Hoffman & Jebara 2018, "Variational autoencoders for collaborative filtering".
 
     Args:

@@ -29,7 +29,8 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimators.attribution import attribute_by_replacement
-from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer, squared_errors
+from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer
+from isthmus.estimators.squared_errors import squared_errors
 from isthmus.evaluation import detect
 from isthmus.likelihoods import Normal
 from isthmus.plots.figure import png

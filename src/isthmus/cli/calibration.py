@@ -67,11 +67,11 @@ def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, norma
 
 
 def _training_examples(run: Path, ae: Autoencoder) -> Any:
-    """The examples that the run was trained on, for distances in tables; None for others, or if the run's data are gone."""
+    """The examples that the run was trained on, for distances in tables and series; None for others, or if the run's data are gone."""
     from isthmus.errors import DataError
     from isthmus.experiments import run_data
 
-    if ae.kind_ != "table":
+    if ae.kind_ not in {"table", "series"}:
         return None
     try:
         own = run_data.load_examples(run, None, ae, allow_extreme=True)[1]

@@ -36,7 +36,10 @@ Read in this order:
     table_columns           the columns of a table: names and kinds, and their values as users see them
     argument_check          checks the argument of functions that require an autoencoder, and gives examples their context
     wrapper                 reads and writes estimators that wrap an autoencoder
+    score_terms             weights of errors, and logarithms on a common scale
     neighbors               the distance to the nearest normal examples, alone and with error and tails
+    ensemble_score          the distance with the error and that of PCA, for series
+    squared_errors          squared errors of features
     outlier_scores          densities of codes and errors, and the anomaly scores
     conformal               ranks of thresholds and p-values from calibration scores
     attribution             the features that cause the anomaly score of an example

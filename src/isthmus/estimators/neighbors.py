@@ -14,22 +14,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.data.memmap import random_subset
+from isthmus.estimators.score_terms import FLOOR, TINY, implausible_terms, log_scales, standardized_logs
 from isthmus.nn.invariant import dense
 
-__all__ = ["MAX_REFERENCES", "NEIGHBORS", "NeighborDistance", "TableScore", "TailProbability", "choose_references"]
+__all__ = [
+    "MAX_REFERENCES",
+    "MOST_ROWS",
+    "NEIGHBORS",
+    "NeighborDistance",
+    "TableScore",
+    "TailProbability",
+    "choose_references",
+]
 
 Doubles = NDArray[np.float64]
 
 NEIGHBORS = 5  # nearest references whose distances are averaged
 MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of them
 _BLOCK = 128  # references whose distances to all others are computed at a time
-_FLOOR = 0.01  # of the mean: equal examples have a distance of 0, whose logarithm is infinite
-_PRIOR_ROWS, _PRIOR_SPREAD = 5, 0.5  # of the standard deviation of a logarithm, for few rows
 _WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
-_TINY = 1e-30
 _EQUAL = 1e-3  # of a deviation: values that differ by less are equal
-_MOST_ROWS = 2**53  # of errors, whose number a file does not state
+MOST_ROWS = 2**53  # of errors, whose number a file does not state
 _ROUNDING = 1e-6
 
 
@@ -151,8 +157,7 @@ class TailProbability:
 class TableScore:
     """The distance to the nearest references, the mean squared error and the tail probability, as standardized logarithms.
 
-    A value v becomes (log(v + floor) - center) / spread, which makes the units of distance and error irrelevant. The spread of few rows
-    is drawn to 0.5, a usual one. The distance counts twice.
+    See `score_terms.log_scales`. The distance counts twice.
 
     Attributes:
         neighbors: the distance to the references.
@@ -170,28 +175,15 @@ class TableScore:
         """The score on normal examples: the references (m, d), in model units, and mean squared errors (n,)."""
         neighbors, finite = NeighborDistance.fit(rows), errors[np.isfinite(errors)]
         distances, tails = _of_references(neighbors)
-        usual = [distances, finite if finite.size else np.zeros(1), tails]
-        floors = np.array([max(_FLOOR * float(values.mean()), _TINY) for values in usual])
-        logarithms = [np.log(values + floor) for values, floor in zip(usual, floors, strict=True)]
-        return cls(
-            neighbors, floors, np.array([each.mean() for each in logarithms]), np.array([*map(_spread, logarithms)])
-        )
+        return cls(neighbors, *log_scales([distances, finite if finite.size else np.zeros(1), tails]))
 
     def implausible(self) -> str:
         """What no `fit` can produce, for a message; "" if `fit` can produce all."""
         n = len(self.neighbors.references)
-        if not (np.stack([self.floors, self.spreads]) > 0).all():
-            return "has a floor or spread that is not above 0"
-        # the mean of values is at most 100 floors, so that the mean of log(value + floor) is at most log(101 floors)
-        above = self.centers - np.log(self.floors)
-        if not ((above > -_ROUNDING) & (above < math.log(1 + 1 / _FLOOR) + _ROUNDING)).all():
-            return "has a center that does not belong to its floor"
-        counts = np.array([n, _MOST_ROWS, n])[: len(self.floors)]  # of the errors at most; no value is above the sum
-        least = np.sqrt(_PRIOR_ROWS / (counts + _PRIOR_ROWS)) * _PRIOR_SPREAD
-        most = np.maximum(np.log(1 + counts / _FLOOR) / 2, _PRIOR_SPREAD)
-        if not ((self.spreads > least * (1 - _ROUNDING)) & (self.spreads < most * (1 + _ROUNDING))).all():
-            return "has a spread that no examples have"
-        if self.floors[0] > max(2 * _FLOOR * self.neighbors.radius() * (1 + _ROUNDING), _TINY):
+        counts = np.array([n, MOST_ROWS, n])[: len(self.floors)]  # of the errors at most
+        if problem := implausible_terms(self.floors, self.centers, self.spreads, counts):
+            return problem
+        if self.floors[0] > max(2 * FLOOR * self.neighbors.radius() * (1 + _ROUNDING), TINY):
             return "has a floor that is larger than the distances of references"
         return ""
 
@@ -205,8 +197,7 @@ class TableScore:
         if len(self.floors) == len(_WEIGHTS):
             values.append(self._tails(x, observed, own))
         weights = np.array(_WEIGHTS[: len(values)]) / sum(_WEIGHTS[: len(values)])
-        floors, centers, spreads = (each[:, None] for each in (self.floors, self.centers, self.spreads))
-        terms = (np.log(np.stack(values) + floors) - centers) / spreads
+        terms = standardized_logs(np.stack(values), self.floors, self.centers, self.spreads)
         score: Doubles = (weights[:, None] * terms).sum(0)
         return score
 
@@ -242,9 +233,3 @@ def choose_references(counts: Sequence[int], n_features: int, seed: int) -> list
     chosen, ends = random_subset(sum(counts), limit, seed), np.cumsum(counts)
     parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
     return [part - (end - count) for part, end, count in zip(parts, ends, counts, strict=True)]
-
-
-def _spread(logarithms: Doubles) -> float:
-    """The standard deviation, with a prior of `_PRIOR_ROWS` rows."""
-    n = len(logarithms)
-    return math.sqrt((n * float(logarithms.var()) + _PRIOR_ROWS * _PRIOR_SPREAD**2) / (n + _PRIOR_ROWS))

@@ -38,7 +38,8 @@ from isthmus.estimators.given import Given, some_labels
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
 from isthmus.estimators.outlier_detector_file import DetectorPart, read_scorer, to_file
-from isthmus.estimators.outlier_scores import Kind, Scorer, bounded_reconstructions, feature_errors, squared_errors
+from isthmus.estimators.outlier_scores import Kind, Scorer
+from isthmus.estimators.squared_errors import bounded_reconstructions, feature_errors, squared_errors
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.text import quoted
 
@@ -107,7 +108,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # scikit-learn reads it from the class
         "autoencoder": [Autoencoder, FrozenEstimator, StrOptions({"auto"})],
-        "anomaly_score": [StrOptions({"auto", "neighbors", "combined", "code", "error", "standardized", "nats"})],
+        "anomaly_score": [
+            StrOptions({"auto", "ensemble", "neighbors", "combined", "code", "error", "standardized", "nats"})
+        ],
         "contamination": [Interval(Real, 0, 0.5, closed="right"), None],
         "false_alarm_rate": [Interval(Real, 0, 1, closed="neither"), None],
         "calibration_fraction": [Interval(Real, 0, 0.75, closed="neither")],
@@ -217,12 +220,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         not_calibration = np.sort(np.concatenate([held_out, training]))
         kind = self.anomaly_score
         if kind == "auto":
-            kind = "combined" if ae.kind_ != "table" else "error" if ae._uses_y else "neighbors"
+            kind = _auto_score(ae)
         more = None
-        if references is not None and kind == "neighbors" and not ae._uses_y:
+        if references is not None and kind in {"neighbors", "ensemble"} and not ae._uses_y:
             more = ae._examples(references, computable="all")
             _refuse_contained(values, more)
-        scorer = Scorer.fit(ae, kind, values[not_calibration], values[held_out], seed, more)
+        parts = values[not_calibration], values[held_out]
+        scorer = Scorer.fit(ae, kind, *parts, seed, training=values[training], references=more)
         scores = np.sort(scorer(ae, values[calibration]))
         fitted = {
             "autoencoder_": ae,
@@ -504,6 +508,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             )
             return -math.inf
         return float(scores[k - 1])
+
+
+def _auto_score(ae: Autoencoder) -> Kind:
+    """The score that "auto" stands for. A neighbor may have another label, so that conditional autoencoders have none."""
+    if ae.kind_ == "table":
+        return "error" if ae._uses_y else "neighbors"
+    return "ensemble" if ae.kind_ == "series" and not ae._uses_y else "combined"
 
 
 def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:

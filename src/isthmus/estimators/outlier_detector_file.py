@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from isthmus.errors import NotPossibleError
+from isthmus.estimators.ensemble_score import EnsembleScore, LinearError
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.neighbors import MAX_REFERENCES, NeighborDistance, TableScore
 from isthmus.estimators.outlier_scores import MAX_AXES, MAX_COMPONENTS, CodeDensity, ErrorDensity, Kind, Scorer
@@ -18,6 +19,7 @@ from isthmus.estimators.wrapper import WrapperHeader, describe_parameters
 
 __all__ = ["DetectorPart", "expected_tensors", "read_scorer", "to_file"]
 
+_WITH_REFERENCES = {"neighbors", "ensemble"}
 _WITH_ERROR_DENSITY, _WITH_CODE_DENSITY = {"combined", "standardized"}, {"combined", "code"}
 _CODE_TENSORS = {  # attributes of a `CodeDensity`, and their names in a file
     "mean": "mean",
@@ -66,9 +68,12 @@ def _tensors(detector: Any) -> Tensors:
     return tensors
 
 
-def _near_tensors(near: TableScore) -> Tensors:
-    """The distance to references, and how it, the error and the tail probability are standardized."""
+def _near_tensors(near: TableScore | EnsembleScore) -> Tensors:
+    """The distance to references, PCA for "ensemble", and how the terms are standardized."""
+    linear = near.linear if isinstance(near, EnsembleScore) else None
+    pca = {} if linear is None else {"mean": linear.mean, "axes": linear.axes, "weights": linear.weights}
     return {
+        **{f"linear.{name}": torch.from_numpy(np.array(value)) for name, value in pca.items()},
         "references": torch.from_numpy(near.neighbors.references),
         "deviations": torch.from_numpy(near.neighbors.deviations),
         "near": torch.from_numpy(np.stack([near.floors, near.centers, near.spreads])),
@@ -92,8 +97,12 @@ def expected_tensors(
     if not rows:
         raise ValueError("the detector has no calibration scores")
     expected = dict[str, tuple[int, ...]](offset=(), calibration=(rows,), usual=(), feature_errors=shape)
+    if part.anomaly_score in _WITH_REFERENCES:
+        expected |= {"weights": (math.prod(shape),), "deviations": (n_features,), "near": (3, 3)}
+    if part.anomaly_score == "ensemble":
+        d = n_features
+        expected |= {"linear.mean": (d,), "linear.axes": (_axes_count(stored, d), d), "linear.weights": (d,)}
     if part.anomaly_score == "neighbors":
-        expected |= {"weights": (math.prod(shape),), "deviations": (n_features,)}
         near = stored.get("near")
         expected["near"] = (3, 2) if near is not None and near.shape == (3, 2) else (3, 3)  # older files have no tails
     if part.anomaly_score in _WITH_ERROR_DENSITY:
@@ -110,7 +119,7 @@ def expected_tensors(
             "code.roots": (p, a, a),
         }
     tensors = {name: torch.empty(size, dtype=torch.float64, device="meta") for name, size in expected.items()}
-    if part.anomaly_score == "neighbors":
+    if part.anomaly_score in _WITH_REFERENCES:
         tensors["references"] = torch.empty(_reference_count(stored), n_features, dtype=torch.float32, device="meta")
     return tensors
 
@@ -123,14 +132,22 @@ def _reference_count(stored: Tensors) -> int:
     return count
 
 
+def _axes_count(stored: Tensors, n_features: int) -> int:
+    axes = stored.get("linear.axes")
+    count = 0 if axes is None or axes.ndim != 2 else len(axes)
+    if not 0 < count <= n_features:
+        raise ValueError(f"its PCA has {count:,} axes, not 1 to {n_features:,}")
+    return count
+
+
 def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
     """The anomaly score of a file; ValueError for the first value that no fit with these parameters can produce."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all() and name != "offset":
             raise ValueError(f"detector.{name} is not finite")
-    for name in tensors.keys() & {"weights", "error", "code.shares", "deviations"}:
+    for name in tensors.keys() & {"weights", "error", "code.shares", "deviations", "linear.weights"}:
         _raise_if(not (tensors[name] > 0).all(), name, "has a value that is not above 0")
-    for name in {"feature_errors", *([] if part.anomaly_score == "neighbors" else ["usual"])}:
+    for name in {"feature_errors", *([] if part.anomaly_score in _WITH_REFERENCES else ["usual"])}:
         _raise_if(bool((tensors[name] < 0).any()), name, "has a value below 0")
     _raise_if(bool((tensors["calibration"].diff() < 0).any()), "calibration", "is not in ascending order")
     _check_threshold(detector, part, tensors["calibration"].tolist(), float(tensors["offset"]))
@@ -146,15 +163,23 @@ def read_scorer(detector: Any, part: DetectorPart, tensors: Tensors) -> Scorer:
     if "error" in tensors:
         error = ErrorDensity(*tensors["error"].tolist())
     if "near" in tensors:
-        distance = NeighborDistance(_array(tensors["references"]), _array(tensors["deviations"]))
-        fitted = NeighborDistance.fit(distance.references)
-        _raise_if(
-            not np.allclose(fitted.deviations, distance.deviations, rtol=1e-4), "deviations", "is not of references"
-        )
-        near = TableScore(distance, *_array(tensors["near"]))
-        _raise_if(bool(problem := near.implausible()), "near", problem)
+        near = _read_near(tensors)
     error_weights = None if "weights" not in tensors else _array(tensors["weights"])
     return Scorer(part.anomaly_score, error_weights, code, error, float(tensors["usual"]), near)
+
+
+def _read_near(tensors: Tensors) -> TableScore | EnsembleScore:
+    """The distance to references, with the other terms."""
+    distance = NeighborDistance(_array(tensors["references"]), _array(tensors["deviations"]))
+    fitted = NeighborDistance.fit(distance.references)
+    _raise_if(not np.allclose(fitted.deviations, distance.deviations, rtol=1e-4), "deviations", "is not of references")
+    near: TableScore | EnsembleScore = TableScore(distance, *_array(tensors["near"]))
+    if "linear.axes" in tensors:
+        linear = LinearError(*(_array(tensors[f"linear.{name}"]) for name in ("mean", "axes", "weights")))
+        _raise_if(bool(problem := linear.implausible(distance.references)), "linear", problem)
+        near = EnsembleScore(distance, linear, *_array(tensors["near"]))
+    _raise_if(bool(problem := near.implausible()), "near", problem)
+    return near
 
 
 def _raise_if(invalid: bool, name: str, problem: str) -> None:

@@ -12,40 +12,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isthmus.data.context_array import without_subclass
 from isthmus.data.memmap import Rows, selected_rows
-from isthmus.data.missing import count_observed, nansum
+from isthmus.data.missing import count_observed
 from isthmus.data.validation import blocks
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.ensemble_score import EnsembleScore
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.neighbors import TableScore, choose_references
 from isthmus.estimators.overflow import ComputableRange
+from isthmus.estimators.score_terms import error_weights
+from isthmus.estimators.squared_errors import MOST, feature_errors
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
-from isthmus.training.batches import to_tensor
 
-__all__ = [
-    "CodeDensity",
-    "ErrorDensity",
-    "Kind",
-    "Scorer",
-    "bounded_reconstructions",
-    "feature_errors",
-    "squared_errors",
-]
+__all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
-Kind = Literal["neighbors", "combined", "code", "error", "standardized", "nats"]
+Kind = Literal["ensemble", "neighbors", "combined", "code", "error", "standardized", "nats"]
 
 MAX_ROWS = 20_000  # random codes on which a mixture is fitted
 MAX_AXES, MAX_COMPONENTS = 64, 20
 _ROWS_PER_AXIS = 10  # and per component
 _COVARIANCE_REGULARIZATION = 0.01  # added to the variances of whitened codes
-_MAX_NLL = float(np.finfo(np.float32).max)  # examples beyond it are ordered by their distance
 _FARTHEST = 1e15  # scales: as `overflow`
-# fraction of the mean error, added to that of each feature: features with tiny errors must not dominate the score
-_ERROR_FLOOR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,17 +136,31 @@ class Scorer:
     code: CodeDensity | None = None
     error: ErrorDensity | None = None
     usual: float = 0.0  # the error, or the score of neighbors, of an example without observed values
-    near: TableScore | None = None
+    near: TableScore | EnsembleScore | None = None
 
     @classmethod
     def fit(
-        cls, ae: Autoencoder, kind: Kind, examples: Array, held_out: Array, seed: int, references: Array | None = None
+        cls,
+        ae: Autoencoder,
+        kind: Kind,
+        examples: Array,
+        held_out: Array,
+        seed: int,
+        *,
+        training: Array | None = None,
+        references: Array | None = None,
     ) -> Self:
-        """Fits the score: codes, distances and weights on all examples, densities of errors on those that ``ae`` was not trained on."""
+        """Fits the score: codes, distances and weights on all examples, densities of errors on those that ``ae`` was not trained on.
+
+        Distances of "ensemble" are to the examples ``training`` that are not held out, if there are some.
+        """
         weights, error, code = None, None, None
-        if kind in {"combined", "standardized", "neighbors"}:
+        if kind in {"combined", "standardized", "neighbors", "ensemble"}:
             usual = feature_errors(ae, examples).reshape(-1)
-            weights = 1 / np.maximum(usual + _ERROR_FLOOR * usual.mean(), 1e-30)
+            weights = error_weights(usual)
+        if kind == "ensemble":
+            known = [part for part in (training, references) if part is not None and len(part)]
+            return cls._ensemble(ae, weights, held_out, _references(ae, known or [held_out], seed))
         if kind == "neighbors":
             rows = _references(ae, [examples] if references is None else [examples, references], seed)
             near = TableScore.fit(rows, cls(kind, weights)._errors(ae, examples))
@@ -171,6 +175,17 @@ class Scorer:
             return cls(kind, usual=float(np.nan_to_num(errors).sum() / max(1, count_observed(errors))))
         return cls(kind, weights, code, error)
 
+    @classmethod
+    def _ensemble(cls, ae: Autoencoder, weights: Doubles | None, held_out: Array, rows: Array) -> Self:
+        """The sum of distance, error and error of PCA: these are fitted on references (m, d), and their scales on held-out examples."""
+        near = EnsembleScore.unscaled(rows, math.prod(ae.code_shape_))
+        measured = cls("ensemble", weights, near=near)._per_example(
+            ae, held_out, lambda _, errors, x, observed: near.measures(x, observed, errors)
+        )
+        near = near.scaled(measured)
+        scores = -cls("ensemble", weights, near=near)(ae, held_out)
+        return cls("ensemble", weights, near=near, usual=float(np.median(scores)))
+
     def __call__(self, ae: Autoencoder, values: Array) -> Doubles:
         """The scores of checked examples (n, *shape): (n,), higher for more normal ones."""
         if self.kind == "nats":
@@ -178,9 +193,9 @@ class Scorer:
             scores = scores if ae.model_.fill is None else scores + _log_scale_sums(ae.model_, values)
         else:
             scores = -self._per_example(ae, values, self._nll)
-        beyond = np.flatnonzero(scores <= -_MAX_NLL)
+        beyond = np.flatnonzero(scores <= -MOST)
         if beyond.size:  # their losses overflow, their distances do not
-            scores[beyond] = -_MAX_NLL * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
+            scores[beyond] = -MOST * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
         return scores
 
     def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
@@ -200,7 +215,7 @@ class Scorer:
                 nll += self.code.nll(codes)
             if self.error is not None:
                 nll += self.error.nll(errors)
-        return np.where(overflowed, _MAX_NLL, np.minimum(nll, _MAX_NLL))
+        return np.where(overflowed, MOST, np.minimum(nll, MOST))
 
     def _errors(self, ae: Autoencoder, values: Array) -> Doubles:
         """The mean squared error of each example (n,): NaN without observed values, infinite on overflow."""
@@ -265,34 +280,3 @@ def _log_scale_sums(model: Model, values: Array) -> Doubles:
     return np.concatenate(
         [np.where(np.isnan(block), 0, log_scales).reshape(len(block), -1).sum(1) for _, block in blocks(values)]
     )
-
-
-def bounded_reconstructions(ae: Autoencoder, values: Array) -> Array:
-    """Reconstructions in raw units, (n, *shape). They are the center if an example is too large to compute with."""
-    reconstructions, center = ae._reconstructed(values, "all"), ae.model_.shift.numpy(force=True)
-    outside = ComputableRange.examples(ae.model_).outside(values).reshape(len(values), -1).any(1)
-    valid = np.isfinite(reconstructions) & ~outside.reshape(-1, *[1] * (reconstructions.ndim - 1))
-    return np.where(valid, reconstructions, center)
-
-
-def squared_errors(ae: Autoencoder, values: Array) -> Doubles:
-    """The squared error of each value, (n, *shape), in squared model units: at most `_MAX_NLL`, and NaN for missing values.
-
-    A category has the error 1 if it is reconstructed as another one, else 0.
-    """
-    model, values = ae.model_, without_subclass(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        made, true = bounded_reconstructions(ae, values), values.astype(np.float64)
-        raw = (to_tensor(side).to(model.device) for side in (made, true))
-        errors = np.square(model.differences(*raw).numpy(force=True))
-        bounded: Doubles = np.where(errors <= _MAX_NLL, errors, np.where(np.isnan(values), np.nan, _MAX_NLL))
-    return bounded
-
-
-def feature_errors(ae: Autoencoder, values: Array) -> Doubles:
-    """The mean of `squared_errors` over the observed values of each feature, (*shape); 0 without observed values."""
-    sums, counts = np.zeros(ae.shape_), np.zeros(ae.shape_)
-    for _, block in blocks(values):
-        errors = squared_errors(ae, block)
-        sums, counts = sums + nansum(errors, 0), counts + count_observed(errors, 0)
-    return sums / np.maximum(counts, 1)

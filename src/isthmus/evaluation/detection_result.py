@@ -20,7 +20,7 @@ from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.estimators.outlier_scores import bounded_reconstructions
+from isthmus.estimators.squared_errors import bounded_reconstructions
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.io.tables import cell
 from isthmus.results import Result

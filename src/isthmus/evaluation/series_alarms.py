@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isthmus.data.series.window_array import WindowArray
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.estimators.outlier_scores import bounded_reconstructions
+from isthmus.estimators.squared_errors import bounded_reconstructions
 from isthmus.results import plain
 
 __all__ = [

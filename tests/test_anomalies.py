@@ -224,7 +224,7 @@ def test_the_given_autoencoder_is_cloned_and_global_random_generators_are_unchan
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-@pytest.mark.parametrize("measure", ["neighbors", "combined", "code", "error", "standardized", "nats"])
+@pytest.mark.parametrize("measure", ["ensemble", "neighbors", "combined", "code", "error", "standardized", "nats"])
 def test_each_anomaly_score_is_bit_identical_in_any_grouping(linear: Autoencoder, measure: Any) -> None:
     detector = OutlierDetector.from_fitted(linear, rows(100, 5), anomaly_score=measure, random_state=0)
     X = rows(300, 6)
@@ -441,7 +441,7 @@ def trained(missing: Any) -> Any:
     return FrozenEstimator(quick(missing=missing).fit(rows(300, 8)))
 
 
-@pytest.mark.parametrize("measure", ["neighbors", "error", "combined", "standardized", "code"])
+@pytest.mark.parametrize("measure", ["ensemble", "neighbors", "error", "combined", "standardized", "code"])
 def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
     table = rows(300)
     detector = OutlierDetector(trained("error"), anomaly_score=measure, random_state=0).fit(table)
@@ -454,7 +454,7 @@ def test_examples_that_overflow_are_anomalous(measure: Any) -> None:
 
 
 @pytest.mark.parametrize("missing", ["error", "allow"])
-@pytest.mark.parametrize("measure", ["neighbors", "error", "combined", "standardized", "code", "nats"])
+@pytest.mark.parametrize("measure", ["ensemble", "neighbors", "error", "combined", "standardized", "code", "nats"])
 def test_scores_of_extreme_rows_keep_their_order(measure: Any, missing: Any) -> None:
     """However far away: beyond the numbers that the net can compute with, a row ten times as far is more anomalous still."""
     table = rows(300)

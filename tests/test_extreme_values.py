@@ -127,7 +127,7 @@ def test_every_method_computes_extreme_values_or_names_them(kind: str, precision
     classifier = AutoencoderClassifier(ae, epochs=1, random_state=0).fit(X, np.arange(len(X)) % 3)
     detectors = [
         OutlierDetector(ae, anomaly_score=measure, false_alarm_rate=0.2, random_state=0).fit(X)  # type: ignore[arg-type]
-        for measure in ("combined", "code", "error", "standardized", "nats")
+        for measure in ("ensemble", "combined", "code", "error", "standardized", "nats")
     ]
     place = (ROW, *[1] * (X.ndim - 2), 0)
     for value in HOSTILE:

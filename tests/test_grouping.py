@@ -136,7 +136,7 @@ def test_every_component_gives_bit_identical_results_per_example(
 
 
 @pytest.mark.promise(15)
-@pytest.mark.parametrize("measure", ["neighbors", "combined", "code", "error", "standardized", "nats"])
+@pytest.mark.parametrize("measure", ["ensemble", "neighbors", "combined", "code", "error", "standardized", "nats"])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_detectors_and_classifiers_give_bit_identical_results_per_example(measure: Any, precision: Any) -> None:
     X = np.random.default_rng(0).random((60, 9)).astype(precision)

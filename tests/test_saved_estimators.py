@@ -70,7 +70,7 @@ def files(ae: Autoencoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.promise(8)
-@pytest.mark.parametrize("measure", ["neighbors", "combined", "code", "error", "standardized", "nats"])
+@pytest.mark.parametrize("measure", ["ensemble", "neighbors", "combined", "code", "error", "standardized", "nats"])
 def test_a_loaded_detector_is_bit_identical(measure: Any, ae: Autoencoder, tmp_path: Path) -> None:
     choices = {"contamination": 0.1} if measure == "error" else {"false_alarm_rate": 0.1}
     detector = OutlierDetector.from_fitted(

@@ -73,11 +73,16 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         autoencoder: an `Autoencoder`, which is cloned and trained. "auto": one with all defaults. A scikit-learn
             ``FrozenEstimator`` of a fitted one, which is not trained again: `fit` then requires examples that it was not
             trained on (see `from_fitted`).
-        anomaly_score: the score that makes an example anomalous; all but "neighbors" and "error" in nats.
-            "combined", the auto score of images, series and windows: minus the log-densities of the code (a mixture,
+        anomaly_score: the score that makes an example anomalous; "combined", "code", "standardized" and "nats" in nats.
+            "combined", the auto score of images: minus the log-densities of the code (a mixture,
             `outlier_scores.CodeDensity`) and of the standardized error (`outlier_scores.ErrorDensity`), treated as independent. On held-out
             training digits it ranked anomalies far better than "error" and "nats", and as well as "code" or better.
             "code", "standardized": only the first, or only the second of these two terms.
+            "ensemble", the auto score of series and windows: the mean distance to the five nearest training windows, the standardized
+            error of the autoencoder, and that of PCA with as many components as the code has, at most half the features. Their
+            logarithms, standardized on held-out windows, are averaged (`ensemble_score.EnsembleScore`). On real and synthetic series
+            it ranked better than each of its parts on average; see docs/series.md. The detector and its file keep training windows,
+            at most 10,000.
             "neighbors", the auto score of tables: the mean distance to the five nearest examples not in the calibration set, in model
             units (Ramaswamy et al. 2000, "Efficient algorithms for mining outliers from large data sets"; here averaged), the
             standardized error, and the probability of values as low or as high (`neighbors.TailProbability`), on a common scale
@@ -97,7 +102,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         anomaly_score_: the score that is computed; it is `anomaly_score`, or what "auto" stands for.
         offset_: the threshold of `score_samples`; -inf if the calibration set is too small for the false-alarm rate.
         calibration_scores_: (n,), the scores of the calibration set, ascending.
-        n_references_: the number of normal examples that the detector and its file keep; 0 unless the score is "neighbors".
+        n_references_: the number of normal examples that the detector and its file keep; 0 unless the score is "neighbors" or "ensemble".
         feature_errors_: (*shape), the mean squared error of each feature on held-out examples, in squared model units.
 
     Examples:
@@ -150,7 +155,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             ae: a fitted autoencoder.
             X_normal: normal examples (n, *shape) on which ``ae`` was not trained. Errors on training examples are too small.
             y: labels (n,) or covariates for a conditional autoencoder; others ignore it.
-            references: normal examples (m, *shape) for the score "neighbors", such as those that ``ae`` was trained on; see `fit`.
+            references: normal examples (m, *shape) for the scores "neighbors" and "ensemble", such as those that ``ae`` was trained on; see `fit`.
             choices: parameters of `OutlierDetector`.
 
         Returns:
@@ -187,8 +192,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
                 architecture an example is anomalous for its label, and all methods require y; otherwise scores never depend on it.
             sample_weight: weights (n,) of the examples in the training of the autoencoder, as in `Autoencoder.fit`. Held-out errors and
                 the threshold do not use them: the guarantee is about examples as they are drawn.
-            references: more normal examples (m, *shape) to which the score "neighbors" measures distances, such as those that a frozen
-                autoencoder was trained on. None of them may be among X, whose scores would be too good. Other scores ignore them.
+            references: more normal examples (m, *shape) to which the scores "neighbors" and "ensemble" measure distances, such as those
+                that a frozen autoencoder was trained on. None of them may be among X, whose scores would be too good. Other scores
+                ignore them.
 
         Returns:
             The estimator itself.
@@ -411,7 +417,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model file, which `isthmus.load` reads: the autoencoder, the fitted anomaly score and the threshold.
 
-        With the score "neighbors" the file contains `n_references_` normal examples.
+        With the scores "neighbors" and "ensemble" the file contains `n_references_` normal examples.
 
         Args:
             path: the file; an existing file is replaced.

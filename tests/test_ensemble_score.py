@@ -103,6 +103,18 @@ def test_the_score_is_the_mean_of_standardized_logarithms() -> None:
     np.testing.assert_allclose(near(x, everything(x), errors), terms.mean(1))
 
 
+def test_magnitudes_are_geometric_means() -> None:
+    """Of distance, error and error of PCA, with weights that do not add up to more than one."""
+    rows = standard(200).astype(np.float32)
+    near = EnsembleScore.unscaled(rows, 2).scaled(standard(500, 3, 4) ** 2)
+    x, one = np.full((1, 4), 1e3), np.full(1, 1e6)
+    scores = [near(size * x, everything(x), size**2 * one) for size in (1, 2)]
+    ratio = near.magnitudes(scores[1]) / near.magnitudes(scores[0])
+    weights = 1 / near.spreads
+    assert ratio[0] == pytest.approx(np.exp(np.average(np.log([2, 4, 4]), weights=weights)), rel=0.01)
+    assert np.isfinite(near.magnitudes(np.array([1e38, -1e38]))).all()
+
+
 def test_distances_are_to_training_windows_and_scales_from_later_ones(
     detector: OutlierDetector, tmp_path: Path
 ) -> None:
@@ -151,6 +163,16 @@ def test_references_of_a_frozen_autoencoder(detector: OutlierDetector) -> None:
     assert not np.array_equal(few.score_samples(new), many.score_samples(new))
     with pytest.raises(DataError, match="references has the examples of X"):
         OutlierDetector.from_fitted(ae, normal, references=normal, random_state=0)
+
+
+def test_windows_of_a_periodic_series_may_be_equal() -> None:
+    rows = np.tile(series(0, 30), (12, 1))
+    train, normal, new = (cut(part, 1) for part in (rows[:300], rows[:44], rows + np.eye(360)[:, [50, 50]]))
+    ae = small().fit(train)
+    fitted = OutlierDetector.from_fitted(ae, normal, references=train, false_alarm_rate=0.3, random_state=0)
+    scores = fitted.score_samples(new)
+    assert np.isfinite(scores).all()
+    assert scores[43:51].max() < np.delete(scores, np.r_[43:51]).min(), "the only ones that differ"
 
 
 def test_a_file_keeps_the_score_bit_by_bit(detector: OutlierDetector, tmp_path: Path) -> None:

@@ -180,6 +180,10 @@ def test_detect_writes_scores_by_time_step_and_alarms(folder: Path) -> None:
     assert float(worst["share_heat"]) > 0.8
     assert (folder / "scores.png").is_file()
     assert "fan" in done.stdout
+    training = len(read(folder / "log.csv").train)
+    assert f"with its threshold and {training} normal examples" in done.stdout, (
+        "the windows that the run was trained on"
+    )
     again = run("detect", "det.safetensors", "--data", "new.csv", *SERIES, "--out", "again.csv", "--json", cwd=folder)
     assert again.returncode == 0, again.stderr
     assert (folder / "again.csv").read_bytes() == (folder / "scores.csv").read_bytes()

@@ -19,6 +19,7 @@ __all__ = ["EnsembleScore", "LinearError"]
 Doubles = NDArray[np.float64]
 _LEAST_ERROR = 1e-12  # of a feature, in squared model units: below are rounding errors of single precision
 _ROUNDING = 1e-6
+_LARGEST_EXPONENT = 700.0  # whose exponential is finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,14 @@ class EnsembleScore:
         measured = self.measures(x, observed, errors)
         score: Doubles = standardized_logs(measured.T, self.floors, self.centers, self.spreads).mean(0)
         return score
+
+    def magnitudes(self, scores: Doubles) -> Doubles:
+        """Scores (n,) as geometric means of distance, error and error of PCA, up to a constant factor.
+
+        The magnitudes of two causes nearly add up, while of two logarithms the smaller one has too large a share.
+        """
+        magnitudes: Doubles = np.exp(np.minimum(scores / (1 / self.spreads).mean(), _LARGEST_EXPONENT))
+        return magnitudes
 
     def implausible(self) -> str:
         """What no fit can produce, for a message; "" if a fit can produce all."""

@@ -155,7 +155,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             ae: a fitted autoencoder.
             X_normal: normal examples (n, *shape) on which ``ae`` was not trained. Errors on training examples are too small.
             y: labels (n,) or covariates for a conditional autoencoder; others ignore it.
-            references: normal examples (m, *shape) for the scores "neighbors" and "ensemble", such as those that ``ae`` was trained on; see `fit`.
+            references: normal examples (m, *shape) for the scores "neighbors" and "ensemble", such as those that ``ae`` was
+                trained on; see `fit`.
             choices: parameters of `OutlierDetector`.
 
         Returns:
@@ -379,6 +380,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             ae.scaling_.classes,
         )
 
+    def _additive_scores(self, X: Any) -> Doubles:
+        """`score_samples` on a scale where the rises of several causes nearly add up, (n,)."""
+        return self._scorer.additive(self.score_samples(X))
+
     def _rows(self, X: Any, y: Any = None) -> Array:
         """Checked examples. For a conditional autoencoder they carry their context."""
         check_is_fitted(self)
@@ -532,10 +537,14 @@ def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:
 
 
 def _refuse_contained(X: Array, references: Array) -> None:
-    """`DataError` if the references have nearly all of the examples, although these differ: each would be its own neighbor."""
+    """`DataError` if the references have nearly all of the examples, although these differ: each would be its own neighbor.
+
+    Examples that repeat, such as windows of a periodic series, say nothing.
+    """
     own = [hash(np.asarray(row, references.dtype).tobytes()) for row in X]
     given = {hash(np.asarray(row).tobytes()) for row in references}
-    if np.mean([each in given for each in own]) > _MAX_CONTAINED and len(set(own)) > len(own) / 2:
+    differ = len(set(own)) > len(own) / 2 and len(given) > len(references) / 2
+    if differ and np.mean([each in given for each in own]) > _MAX_CONTAINED:
         raise DataError(
             "references has the examples of X: pass other normal examples, such as those that the autoencoder was trained on"
         )

@@ -198,6 +198,10 @@ class Scorer:
             scores[beyond] = -MOST * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
         return scores
 
+    def additive(self, scores: Doubles) -> Doubles:
+        """Scores (n,) on a scale where the rises of several causes nearly add up: not as logarithms. Higher for more normal ones."""
+        return -self.near.magnitudes(-scores) if isinstance(self.near, EnsembleScore) else scores
+
     def _nll(self, codes: Doubles, errors: Doubles, x: Doubles, observed: NDArray[np.bool_]) -> Doubles:
         """The sum of the negative log-densities, (n,); without densities the error itself, or the score of neighbors."""
         overflowed = np.isinf(errors) | ~np.isfinite(codes).all(1)

@@ -201,9 +201,9 @@ def _shares(detector: OutlierDetector, cut: Array, errors: Doubles) -> Doubles:
         made = bounded_reconstructions(detector.autoencoder_, replaced.reshape(-1, *cut.shape[1:]))
         for number, channel in enumerate(candidates):
             replaced[number, ..., channel] = made.reshape(replaced.shape)[number, ..., channel]
-    scores = detector.score_samples(replaced.reshape(-1, *cut.shape[1:])).reshape(len(candidates), -1)
+    scores = detector._additive_scores(replaced.reshape(-1, *cut.shape[1:])).reshape(len(candidates), -1)
     parts = np.zeros(len(errors))
-    parts[candidates] = np.maximum(scores.mean(1) - detector.score_samples(cut).mean(), 0)
+    parts[candidates] = np.maximum(scores.mean(1) - detector._additive_scores(cut).mean(), 0)
     if not parts.sum() > 0:  # no channel alone is the cause
         parts = np.maximum(errors, np.finfo(np.float64).tiny)
     shares: Doubles = parts / parts.sum()

@@ -3,6 +3,9 @@
 
 python benchmarks/series.py [--states 3]
 
+Figures are kept one by one in benchmarks/measured/series.json, so that an interrupted run continues. Without this file all are
+measured anew.
+
 Each random state makes a series of three channels, which trains every method, and for each of five kinds of anomaly another one, in which
 intervals of this kind are planted. The same intervals are planted in the second half of real series, whose first half trains. No label is
 used for training. The default score was chosen with random state 0, which is not measured here.
@@ -114,7 +117,7 @@ METHODS: dict[str, Callable[[Windows, int], Score]] = {
     BEFORE: net(MLP(), anomaly_score="combined"),
     **BASELINES,
 }
-OF_REAL = ("MLP", BEFORE, *BASELINES)
+OF_REAL = ("MLP", *BASELINES)
 
 
 class Figure(NamedTuple):
@@ -133,15 +136,26 @@ class Figure(NamedTuple):
 
 
 def measured(states: int) -> list[Figure]:
-    """Measures every method on the same series."""
-    figures = list[Figure]()
+    """Measures every method on the same series, or takes what is kept."""
+    figures = [Figure(**f) for f in json.loads(KEPT.read_text(encoding="utf-8"))["figures"]] if KEPT.exists() else []
     for state in range(1, states + 1):
         for name in ("synthetic", *REAL):
+            done = {f.method for f in figures if (f.series, f.state) == (name, state)}
+            methods = [m for m in (METHODS if name == "synthetic" else OF_REAL) if m not in done]
+            if not methods:
+                continue
             rows, tests = synthetic(state) if name == "synthetic" else real(name, state)
             train = Windows(rows, LENGTH, max(1, round(len(rows) / TRAINING)))
-            for method in METHODS if name == "synthetic" else OF_REAL:
+            for method in methods:
                 figures += figures_of(name, train, tests, method, state)
-    return figures
+                kept = json.dumps({"made": how(states), "figures": [f._asdict() for f in figures]}, indent=1)
+                KEPT.write_text(kept, encoding="utf-8")
+    return [f for f in figures if f.state <= states]
+
+
+def how(states: int) -> str:
+    """The command and the machine, for the page."""
+    return f"`python benchmarks/series.py --states {states}` on {datetime.now(UTC):%Y-%m-%d}; {machine()}"
 
 
 def figures_of(
@@ -181,7 +195,7 @@ def table(
     return lines
 
 
-def section(figures: list[Figure], how: str) -> str:
+def section(figures: list[Figure], made_by: str) -> str:
     """The section of the page."""
     states = len({figure.state for figure in figures})
     made = [f for f in figures if f.series == "synthetic"]
@@ -224,7 +238,7 @@ def section(figures: list[Figure], how: str) -> str:
             "",
             *table([f for f in figures if f.series != "synthetic"], "AUROC", OF_REAL, "series", lambda f: f.auroc),
             "",
-            f"{how}",
+            made_by,
             END,
         ]
     )
@@ -237,12 +251,10 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     figures = measured(given.states)
-    how = f"`python benchmarks/series.py --states {given.states}` on {datetime.now(UTC):%Y-%m-%d}; {machine()}"
-    KEPT.write_text(json.dumps({"made": how, "figures": [f._asdict() for f in figures]}, indent=1), encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text(before + section(figures, how) + after, encoding="utf-8")
+    PAGE.write_text(before + section(figures, how(given.states)) + after, encoding="utf-8")
     print(f"written: {PAGE}")
 
 

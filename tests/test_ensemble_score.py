@@ -1,4 +1,4 @@
-"""The score of series: the distance to the nearest normal windows, the error of the autoencoder and that of PCA."""
+"""The score of series: the distances to the nearest normal windows and shapes, the error of the autoencoder and that of PCA."""
 
 from __future__ import annotations
 
@@ -115,6 +115,24 @@ def test_magnitudes_are_geometric_means() -> None:
     assert np.isfinite(near.magnitudes(np.array([1e38, -1e38]))).all()
 
 
+def test_shapes_have_no_level_and_no_amplitude() -> None:
+    windows = np.random.default_rng(0).normal(size=(100, 6, 2)) * [1, 30]
+    rows = windows.reshape(100, 12).astype(np.float32)
+    near, other = EnsembleScore.unscaled(rows, 2, (6, 2)), EnsembleScore.unscaled(7 * rows + 5, 2, (6, 2))
+    x = np.random.default_rng(1).normal(size=(20, 6, 2)) * [1, 30]
+    moved = (10 * x + [3, -40]).reshape(20, 12)
+    found = [each.measures(y, everything(y), np.ones(20))[:, 3] for each, y in ((near, moved), (other, 7 * moved + 5))]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    shapes = [(each - each.mean(1, keepdims=True)) / each.std(1, keepdims=True) for each in (windows, x)]
+    flat = [each.reshape(len(each), -1) / shapes[0].reshape(100, -1).std(0) for each in shapes]
+    expected = NearestNeighbors(n_neighbors=5).fit(flat[0]).kneighbors(flat[1])[0].mean(1)
+    np.testing.assert_allclose(found[0], expected, rtol=0.02)
+    quiet = 1e-3 * x.reshape(20, 12)
+    shape = near.measures(quiet, everything(quiet), np.ones(20))[:, 3]
+    flat = near.measures(0 * quiet, everything(quiet), np.ones(20))[:, 3]
+    np.testing.assert_allclose(shape, flat, rtol=0.05)  # noise has no shape
+
+
 def test_distances_are_to_training_windows_and_scales_from_later_ones(
     detector: OutlierDetector, tmp_path: Path
 ) -> None:
@@ -130,6 +148,7 @@ def test_distances_are_to_training_windows_and_scales_from_later_ones(
     x, new = (each / stored["detector.deviations"].numpy() for each in flat)
     distances = NearestNeighbors(n_neighbors=5).fit(x).kneighbors(new)[0].mean(1)
     floor, center = stored["detector.near"][:2, 0].tolist()
+    assert stored["detector.near"].shape == (3, 4)
     assert floor == pytest.approx(0.01 * distances.mean(), rel=1e-4)
     assert center == pytest.approx(np.log(distances + floor).mean(), abs=1e-4)
 
@@ -200,6 +219,7 @@ def changed(name: str, change: Callable[[torch.Tensor], torch.Tensor | None]) ->
         ("linear.mean", lambda mean: mean + 1, "detector.linear mean is not that of references"),
         ("linear.weights", lambda weights: -weights, "detector.linear.weights has a value that is not above 0"),
         ("near", lambda near: near[:, :2], "near"),
+        ("near", lambda near: near[:, :3], "detector.near has 3 terms, for examples of another kind"),
         ("near", lambda near: -near, "detector.near has a floor or spread that is not above 0"),
         ("references", lambda _: None, "0 references"),
     ],

@@ -1,8 +1,9 @@
-"""The anomaly score of series: the error of the autoencoder, that of PCA, and the distance to the nearest normal windows."""
+"""The anomaly score of series: the error of the autoencoder, that of PCA, and the distances to the nearest windows and shapes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from isthmus.estimators.neighbors import MOST_ROWS, NeighborDistance
-from isthmus.estimators.score_terms import error_weights, implausible_terms, log_scales, standardized_logs
+from isthmus.estimators.score_terms import TINY, error_weights, implausible_terms, log_scales, standardized_logs
 from isthmus.nn.invariant import dense
 
 __all__ = ["EnsembleScore", "LinearError"]
@@ -19,6 +20,7 @@ __all__ = ["EnsembleScore", "LinearError"]
 Doubles = NDArray[np.float64]
 _LEAST_ERROR = 1e-12  # of a feature, in squared model units: below are rounding errors of single precision
 _ROUNDING = 1e-6
+_LEAST_STD = 0.1  # of a window, in standard deviations of the channel: noise has no shape
 _LARGEST_EXPONENT = 700.0  # whose exponential is finite
 
 
@@ -75,38 +77,45 @@ class LinearError:
 
 @dataclass(frozen=True, eq=False)
 class EnsembleScore:
-    """The distance to the nearest references, the mean squared error, and that of PCA: the mean of their standardized logarithms.
+    """The distance to the nearest references, the mean squared error, that of PCA, and of windows the distance to the nearest shapes.
 
-    Each finds what the others miss: an autoencoder reconstructs some anomalies, PCA only follows what is linear, and distances see no
-    single value. Logarithms are standardized on examples that are not references, see `score_terms.log_scales`.
+    Their standardized logarithms are averaged. Each finds what the others miss: an autoencoder reconstructs some anomalies, PCA only
+    follows what is linear, distances see no single value, and shapes, of which each channel has mean 0 and standard deviation 1, see no
+    change of level. Logarithms are standardized on examples that are not references, see `score_terms.log_scales`.
 
     Attributes:
         neighbors: the distance to the references.
         linear: the error of PCA, fitted on the references.
-        floors, centers, spreads: of the logarithms of distance, error and error of PCA, (3,) each.
+        window: the time steps and channels of an example; None for examples without time, whose shape is not measured.
+        floors, centers, spreads: of the logarithms of distance, error, error of PCA and distance of shapes, (3,) or (4,) each.
     """
 
     neighbors: NeighborDistance
     linear: LinearError
+    window: tuple[int, int] | None
     floors: Doubles
     centers: Doubles
     spreads: Doubles
 
     @classmethod
-    def unscaled(cls, references: NDArray[Any], size: int) -> Self:
-        """The three measures of references (m, d) in model units, and of a code with this size, without common scale."""
-        nothing = np.zeros(3)
-        return cls(NeighborDistance.fit(references), LinearError.fit(references, size), nothing, nothing, nothing)
+    def unscaled(cls, references: NDArray[Any], size: int, window: tuple[int, int] | None = None) -> Self:
+        """The measures of references (m, d) in model units, and of a code with this size, without common scale."""
+        nothing = np.empty(0)
+        measures = NeighborDistance.fit(references), LinearError.fit(references, size)
+        return cls(*measures, window, nothing, nothing, nothing)
 
     def scaled(self, measured: Doubles) -> Self:
-        """The score with the scale of what was measured of normal examples, (n, 3)."""
+        """The score with the scale of what was measured of normal examples, (n, terms)."""
         usual = [column[np.isfinite(column)] for column in measured.T]
-        scales = log_scales([column if column.size else np.zeros(1) for column in usual])
-        return type(self)(self.neighbors, self.linear, *scales)
+        floors, centers, spreads = log_scales([column if column.size else np.zeros(1) for column in usual])
+        return replace(self, floors=floors, centers=centers, spreads=spreads)
 
     def measures(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
-        """The distance, error and error of PCA of examples (n, d), with their mean squared errors (n,): (n, 3)."""
-        return np.stack([self.neighbors(x, observed)[0], errors, self.linear(x, observed)], 1)
+        """What `floors` names of examples (n, d), with their mean squared errors (n,): (n, terms)."""
+        measured = [self.neighbors(x, observed)[0], errors, self.linear(x, observed)]
+        if self.window is not None:
+            measured.append(self._shapes(self._shape_of(x), observed)[0])
+        return np.stack(measured, 1)
 
     def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
         """The score of examples (n, d), see `measures`: (n,), higher for anomalies. NaN without observed values."""
@@ -115,7 +124,7 @@ class EnsembleScore:
         return score
 
     def magnitudes(self, scores: Doubles) -> Doubles:
-        """Scores (n,) as geometric means of distance, error and error of PCA, up to a constant factor.
+        """Scores (n,) as geometric means of distances and errors, up to a constant factor.
 
         The magnitudes of two causes nearly add up, while of two logarithms the smaller one has too large a share.
         """
@@ -124,4 +133,28 @@ class EnsembleScore:
 
     def implausible(self) -> str:
         """What no fit can produce, for a message; "" if a fit can produce all."""
-        return implausible_terms(self.floors, self.centers, self.spreads, np.full(3, MOST_ROWS))
+        return implausible_terms(self.floors, self.centers, self.spreads, np.full(len(self.floors), MOST_ROWS))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, without what is prepared from them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def _shapes(self) -> NeighborDistance:
+        """The distance to the shapes of the references."""
+        return NeighborDistance.fit(self._shape_of(self.neighbors.references.astype(np.float64)))
+
+    def _shape_of(self, x: Doubles) -> Doubles:
+        """Windows (n, d), of which each channel has mean 0 and standard deviation 1, (n, d); quiet ones have less."""
+        assert self.window is not None
+        windows = x.reshape(len(x), *self.window)
+        centered = windows - windows.mean(1, keepdims=True)
+        shapes: Doubles = centered / np.sqrt(np.square(centered).mean(1, keepdims=True) + self._least_variances)
+        return shapes.reshape(x.shape)
+
+    @cached_property
+    def _least_variances(self) -> Doubles:
+        """Added to the variance of each channel in a window, (channels,)."""
+        assert self.window is not None
+        channels = self.neighbors.references.reshape(-1, self.window[1])
+        return np.maximum(_LEAST_STD**2 * channels.var(0, dtype=np.float64), TINY)

@@ -34,6 +34,7 @@ from isthmus.estimators.attribution import (
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
 from isthmus.estimators.conformal import conformal_p_values, conformal_rank, required_examples
+from isthmus.estimators.ensemble_score import EnsembleScore
 from isthmus.estimators.given import Given, some_labels
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
@@ -78,11 +79,11 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             `outlier_scores.CodeDensity`) and of the standardized error (`outlier_scores.ErrorDensity`), treated as independent. On held-out
             training digits it ranked anomalies far better than "error" and "nats", and as well as "code" or better.
             "code", "standardized": only the first, or only the second of these two terms.
-            "ensemble", the auto score of series and windows: the mean distance to the five nearest training windows, the standardized
-            error of the autoencoder, and that of PCA with as many components as the code has, at most half the features. Their
-            logarithms, standardized on held-out windows, are averaged (`ensemble_score.EnsembleScore`). On real and synthetic series
-            it ranked better than each of its parts on average; see docs/series.md. The detector and its file keep training windows,
-            at most 10,000.
+            "ensemble", the auto score of series and windows: the mean distance to the five nearest training windows, the same for
+            shapes (each channel of a window with mean 0 and standard deviation 1), the standardized error of the autoencoder, and the
+            error of PCA with as many components as the code has, at most half the features. Their logarithms, standardized on held-out
+            windows, are averaged (`ensemble_score.EnsembleScore`). On synthetic and real series it ranked better than each of them on
+            average; see docs/series.md. The detector and its file keep training windows, at most 10,000. Other examples have no shape.
             "neighbors", the auto score of tables: the mean distance to the five nearest examples not in the calibration set, in model
             units (Ramaswamy et al. 2000, "Efficient algorithms for mining outliers from large data sets"; here averaged), the
             standardized error, and the probability of values as low or as high (`neighbors.TailProbability`), on a common scale
@@ -440,6 +441,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         detector = cls(**wrapper.read_parameters(part, ae, architecture))
         detector._validate_params()
         scorer = read_scorer(detector, part, tensors)
+        if isinstance(scorer.near, EnsembleScore) and (scorer.near.window is not None) != (ae.kind_ == "series"):
+            raise ValueError(f"detector.near has {len(scorer.near.floors)} terms, for examples of another kind")
         detector.__dict__.update(
             autoencoder_=ae,
             _scorer=scorer,

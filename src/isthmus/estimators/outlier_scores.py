@@ -177,8 +177,9 @@ class Scorer:
 
     @classmethod
     def _ensemble(cls, ae: Autoencoder, weights: Doubles | None, held_out: Array, rows: Array) -> Self:
-        """The sum of distance, error and error of PCA: these are fitted on references (m, d), and their scales on held-out examples."""
-        near = EnsembleScore.unscaled(rows, math.prod(ae.code_shape_))
+        """The sum of distances, error and error of PCA: these are fitted on references (m, d), and their scales on held-out examples."""
+        window = (ae.shape_[0], ae.shape_[1]) if ae.kind_ == "series" else None
+        near = EnsembleScore.unscaled(rows, math.prod(ae.code_shape_), window)
         measured = cls("ensemble", weights, near=near)._per_example(
             ae, held_out, lambda _, errors, x, observed: near.measures(x, observed, errors)
         )

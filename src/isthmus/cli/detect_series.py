@@ -8,7 +8,6 @@ from isthmus.cli.console import counted, print_json, print_line, print_table
 from isthmus.cli.detection_task import DetectionTask, print_written, trained_marks
 
 if TYPE_CHECKING:
-
     from isthmus.data import Windows
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation.series_detection import SeriesDetection

@@ -157,4 +157,5 @@ class EnsembleScore:
         """Added to the variance of each channel in a window, (channels,)."""
         assert self.window is not None
         channels = self.neighbors.references.reshape(-1, self.window[1])
-        return np.maximum(_LEAST_STD**2 * channels.var(0, dtype=np.float64), TINY)
+        least: Doubles = np.maximum(_LEAST_STD**2 * channels.var(0, dtype=np.float64), TINY)
+        return least

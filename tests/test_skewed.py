@@ -46,7 +46,13 @@ GAPS = FRAME.copy()
 GAPS.loc[::7, "income"] = np.nan
 GAPS.loc[3::7, "region"] = None
 KINDS = {"kinds": {"age": "integer", "region": "category"}}
-CURVED: list[Scaling] = [Logarithm(5), Quantile(), Quantile("uniform", 9), PerColumn((0,), (1,))]
+CURVED: list[Scaling] = [
+    Logarithm(5),
+    Quantile(),
+    Quantile("uniform", 9),
+    Quantile(ties="interval"),
+    PerColumn((0,), (1,)),
+]
 
 curved = pytest.mark.parametrize("scaling", CURVED, ids=repr)
 
@@ -107,6 +113,23 @@ def test_quantiles_are_those_of_scikit_learn() -> None:
     assert made[X[:, 1] == 0, 1][0] == pytest.approx((X[:, 1] == 0).mean() / 2)  # the middle of equal ranks
     normal = quick(Quantile(), precision="float64").initialize(X[:, :3]).model_.normalize(torch.from_numpy(X[:, :3]))
     np.testing.assert_allclose(normal[:, [0, 2]].std(0), 1, atol=0.02)
+
+
+def test_all_ranks_of_a_frequent_value_lead_back_to_it() -> None:
+    """Column 0 has a fifth of zeros, column 1 four values; normal numbers, the ranks of drawn rows, become them as often as the data."""
+    raw = np.stack(
+        [np.where(np.arange(N) % 5 == 0, 0.0, X[:, 0]), rng.choice([-1.0, 0.5, 2, 30], N, p=[0.5, 0.3, 0.15, 0.05])], 1
+    )
+    model = quick(Quantile(ties="interval"), precision="float64").initialize(raw).model_
+    ranks = torch.from_numpy(np.random.default_rng(1).normal(size=(20_000, 2)))
+    drawn = model.denormalize(ranks).numpy().clip(raw.min(0), raw.max(0))
+    assert (drawn[:, 0] == 0).mean() == pytest.approx(0.2, abs=0.01)
+    assert len(np.unique(drawn[:, 0])) > 10_000
+    values, counts = np.unique(drawn[:, 1], return_counts=True)
+    np.testing.assert_array_equal(values, np.unique(raw[:, 1]))
+    np.testing.assert_allclose(counts / 20_000, np.unique(raw[:, 1], return_counts=True)[1] / N, atol=0.01)
+    middle = quick(Quantile(), precision="float64").initialize(raw).model_.normalize(torch.from_numpy(raw)).numpy()
+    np.testing.assert_allclose(model.normalize(torch.from_numpy(raw)).numpy()[:, 1], middle[:, 1], atol=1e-9)
 
 
 def test_columns_are_chosen_by_held_out_rows(fitted: Autoencoder) -> None:

@@ -238,11 +238,13 @@ def sample(
     ] = "prior",
     label: Labels = None,
     draw: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--draw", help="Draw each example from the likelihood, with its noise, instead of taking its mean."
+            "--draw/--mean",
+            help="Draw each example from the likelihood, with its noise, or take its mean; default: --draw for tables with columns of any "
+            "kind, else --mean.",
         ),
-    ] = False,
+    ] = None,
     out: Out = None,
 ) -> None:
     """Write new examples, sampled from the prior or from a Gaussian mixture fitted to codes, as .npy."""

@@ -345,7 +345,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
         method: Literal["prior", "gmm"] = "prior",
         X: Any = None,
         y: Any = None,
-        draw: bool = False,
+        draw: bool | None = None,
     ) -> Any:
         """New examples, decoded from random codes.
 
@@ -358,7 +358,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             X: examples (m, *shape_) for "gmm", best the training examples. If there are more than 5,000, the mixture is fitted to a random
                 5,000, always the same ones.
             y: for a conditional autoencoder: the label or the covariates of each new example, or one for all.
-            draw: draw each example from the likelihood, with its noise, instead of taking its mean.
+            draw: draw each example from the likelihood, with its noise, instead of taking its mean. None: for frames, whose rows vary
+                less than real ones without it, and not for arrays.
 
         Returns:
             Examples (n, *shape_), as floats in the units of the training data; a frame as for `decode`.
@@ -375,6 +376,9 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> ae.sample(5, random_state=0, method="gmm", X=X).shape
             (5, 8, 8)
         """
+        if draw is None:
+            fitted = self._require_fitted()
+            draw = fitted.table is not None and not fitted.model.likelihood.given_total
         return self._as_table(self._sample(n, random_state, method, X, y, draw))
 
     def _sample(

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
+from torch.nn.functional import pad
 
 from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.validation import blocks
@@ -24,6 +25,9 @@ _REACH = math.log(
     10.0
 )  # the logarithm continues as its tangent below a tenth of the least and above ten times the largest value
 _GAP = 64  # the smallest distance of knots, in rounding errors of the largest
+_INSIDE = 1e-6  # the distance of neighboring intervals of ranks, in their length
+_RARE = 5  # rows, at least, of each different value on average, in a feature of which all are frequent
+_END = 0.1  # the distance of the first and the last rank from 0 and 1, in rows
 
 
 class Curves(NamedTuple):
@@ -35,7 +39,8 @@ class Curves(NamedTuple):
     Attributes:
         knots: (d, k) raw values or logarithms, strictly increasing.
         values: (d, k) model units at the knots, strictly increasing.
-        shift: (d,) the number that is added before the logarithm.
+        shift: (d,) the number that is added before the logarithm. Without one: the distance from a frequent value to the knots at both
+            sides of it, between which model units become this value; 0 if no value is frequent.
         tangents: (d, 2) the logarithms beyond which the logarithm continues as its tangent; 0 and 0 without a logarithm.
     """
 
@@ -54,7 +59,8 @@ class Curves(NamedTuple):
 
     def unbend(self, x: Tensor) -> Tensor:
         """The inverse of `bend`: examples (b, *shape) in raw units."""
-        at = _through(x.flatten(1).double(), self.values, self.knots)
+        flat = x.flatten(1).double()
+        at = self._at_frequent_values(flat, _through(flat, self.values, self.knots))
         bounded = torch.clamp(at, *self.tangents.unbind(1))
         powers = bounded.exp() * (1 + at - bounded) - self.shift
         return torch.where(self._logarithmic, powers, at).reshape(x.shape)
@@ -66,6 +72,19 @@ class Curves(NamedTuple):
         outer = _slopes(self.knots, self.values)[columns, _place(flat, self.values)].log()
         inner = -torch.clamp(_through(flat, self.values, self.knots), *self.tangents.unbind(1))  # of the logarithm
         return torch.where(self._logarithmic, outer + inner, outer).reshape(x.shape)
+
+    def _at_frequent_values(self, x: Tensor, at: Tensor) -> Tensor:
+        """The raw values ``at`` (b, d) of x, exact between the knots at both sides of a frequent value."""
+        if self._logarithmic.all() or not self.shift.any():
+            return at
+        close = self.knots.diff(dim=1) < 1.5 * self.shift[:, None]
+        frequent = pad(close, (1, 0)) & pad(close, (0, 1))  # knots
+        columns, place = torch.arange(len(self.knots), device=x.device), _place(x, self.values)
+        for side in (place - 1, place):
+            knot = side.clamp(0, self.knots.shape[1] - 1)
+            inside = (side == knot) & frequent[columns, knot] & ~self._logarithmic
+            at = torch.where(inside, self.knots[columns, knot], at)
+        return at
 
     @property
     def _logarithmic(self) -> Tensor:
@@ -123,7 +142,7 @@ def by_logarithm(column: Doubles, shift: float) -> Curves:
     return curve._replace(shift=np.array([shift]), tangents=tangents)
 
 
-def by_quantiles(column: Doubles, count: int, normal: bool, precision: float) -> Curves:
+def by_quantiles(column: Doubles, count: int, normal: bool, precision: float, intervals: bool = False) -> Curves:
     """The curve through quantiles. Of equal values it takes the middle of their ranks.
 
     Args:
@@ -131,13 +150,33 @@ def by_quantiles(column: Doubles, count: int, normal: bool, precision: float) ->
         count: the largest number of quantiles.
         normal: whether model units are those of a standard normal distribution; else ranks from 0 to 1.
         precision: the relative rounding error of the values.
+        intervals: whether all ranks of a frequent value lead back to this value. Frequent is each value of a feature with at most
+            ``count`` different ones in five times as many rows, and of others a value with the ranks of two quantiles.
     """
     ordered = np.sort(column)
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(np.int64)
-    knots = _apart(np.unique(ordered[places]), _GAP * precision * float(np.abs(ordered[[0, -1]]).max()))
+    different = np.unique(ordered)
+    few = intervals and len(different) <= min(count, len(ordered) // _RARE)
+    gap = _GAP * precision * float(np.abs(ordered[[0, -1]]).max())
+    knots = _apart(different if few else np.unique(ordered[places]), gap)
     first, last = np.searchsorted(ordered, knots, "left"), np.searchsorted(ordered, knots, "right")
     ranks = (first + last) / (2 * len(ordered))
-    return _curve(knots, ndtri(ranks) if normal else ranks)
+    frequent = intervals & (last - first >= (1 if few else 2 * len(ordered) / count))
+    if not frequent.any():
+        return _curve(knots, ndtri(ranks) if normal else ranks)
+    ends = np.clip(np.stack([first, last]) / len(ordered), _END / len(ordered), 1 - _END / len(ordered))
+    knots, ranks = _with_intervals(knots, ranks, ends, frequent, gap / 4)
+    return _curve(knots, ndtri(ranks) if normal else ranks)._replace(shift=np.array([gap / 4]))
+
+
+def _with_intervals(
+    knots: Doubles, ranks: Doubles, ends: Doubles, frequent: NDArray[np.bool_], side: float
+) -> tuple[Doubles, Doubles]:
+    """Knots and their ranks (k,), with two more knots close to each frequent one, at the first and the last (2, k) of its ranks."""
+    inside = _INSIDE * (ends[1] - ends[0])
+    kept = np.stack([frequent, np.ones_like(frequent), frequent], 1)
+    steps = np.stack([knots - side, knots, knots + side], 1)
+    return steps[kept], np.stack([ends[0] + inside, ranks, ends[1] - inside], 1)[kept]
 
 
 def _apart(knots: Doubles, gap: float) -> Doubles:

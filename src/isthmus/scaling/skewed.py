@@ -144,6 +144,10 @@ class Quantile(Curved):
     Args:
         output: "normal": the model sees a standard normal distribution. "uniform": it sees ranks from 0 to 1.
         quantiles: the largest number of quantiles, computed from at most 100,000 examples.
+        ties: equal values. "middle": what is near the middle of their ranks is near this value. "interval": all of the ranks of a frequent
+            value are this value, so that examples drawn from the likelihood have it too, such as 0 where many are 0. Frequent are all
+            values of a feature with at most ``quantiles`` different ones, and of others those with the ranks of two quantiles. Their
+            density depends on rounding errors: nats are comparable for this scaling alone.
 
     Examples:
         >>> from isthmus import Autoencoder
@@ -157,9 +161,10 @@ class Quantile(Curved):
 
     output: Literal["normal", "uniform"] = "normal"
     quantiles: Annotated[int, Field(ge=2, le=10_000)] = 100
+    ties: Literal["middle", "interval"] = "middle"
 
     def curve(self, column: Doubles, precision: float) -> Curves:
-        return by_quantiles(column, self.quantiles, self.output == "normal", precision)
+        return by_quantiles(column, self.quantiles, self.output == "normal", precision, self.ties == "interval")
 
 
 @record

@@ -14,3 +14,6 @@ python3 -m venv "$folder/torch"
 python3 -m venv "$folder/pythae" # it asks for older companions
 "$folder/pythae/bin/pip" install -q 'torch>=2.11,<2.14'
 "$folder/pythae/bin/pip" install -q 'pythae==0.1.2'
+
+python3 -m venv "$folder/ctgan" # for benchmarks/synthesis.py
+"$folder/ctgan/bin/pip" install -q 'torch>=2.11,<2.14' ctgan

@@ -251,10 +251,9 @@ def tabular(size: int = 16) -> Autoencoder:
 
     Numbers are taken by quantiles, where each frequent value keeps its ranks, and the decoder predicts their spread. The prior is a learned
     mixture, and the weight of the divergence rises during the first half of the training, so that the code holds the relations of columns.
-    Compared with TVAE and CTGAN in docs/synthesis.md.
+    The TVAE of the paper has modes in place of quantiles, and the prior N(0, 1).
 
-    Paper: Xu, Skoularidou, Cuesta-Infante & Veeramachaneni 2019, "Modeling tabular data using conditional GAN", whose TVAE has modes in
-    place of quantiles, and the prior N(0, 1).
+    Paper: Xu, Skoularidou, Cuesta-Infante & Veeramachaneni 2019, "Modeling tabular data using conditional GAN".
 
     Args:
         size: the dimension of the code.

@@ -376,10 +376,12 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             >>> ae.sample(5, random_state=0, method="gmm", X=X).shape
             (5, 8, 8)
         """
-        if draw is None:
-            fitted = self._require_fitted()
-            draw = fitted.table is not None and not fitted.model.likelihood.given_total
-        return self._as_table(self._sample(n, random_state, method, X, y, draw))
+        return self._as_table(self._sample(n, random_state, method, X, y, self._draws(draw)))
+
+    def _draws(self, draw: bool | None) -> bool:
+        """Whether new examples are drawn from the likelihood; None: those of frames, if the likelihood can be drawn from."""
+        fitted = self._require_fitted()
+        return (fitted.table is not None and not fitted.model.likelihood.given_total) if draw is None else draw
 
     def _sample(
         self, n: int, random_state: int | None, method: str = "prior", X: Any = None, y: Any = None, draw: bool = False

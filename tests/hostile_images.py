@@ -568,7 +568,10 @@ PIXELS: dict[str, Case] = {
         pixels=COLORS,
         notes=("1 image was read without the alpha channel",),
     ),
-    "floats": Case(saved(RAMP.astype(np.float32), "x.tif"), error="floating-point pixels; save it as .npy"),
+    "floats": Case(saved(RAMP.astype(np.float32), "x.tif"), pixels=RAMP.astype(np.float32)),
+    "floats of another format": Case(
+        saved(Image.fromarray(RAMP.astype(np.float32)), "x.pfm"), error="floating-point pixels; save it as .npy"
+    ),
     "LAB": Case(saved(Image.new("LAB", (2, 2)), "x.tif"), error="has LAB pixels"),
     **{
         f"first frame of {ending}": Case(

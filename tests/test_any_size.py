@@ -575,7 +575,7 @@ def test_pairs_are_cut_alike(pages: Path) -> None:
     ("options", "error"),
     [
         ({"patches": 9}, "00.png has 8x8 pixels, and patches have 9x9: choose smaller patches, or remove the image"),
-        ({"patches": 8, "pages": "volume"}, "a volume cannot be cut into patches"),
+        ({"patches": 8, "pages": "volume"}, "the pages of a file cannot be cut into patches with pages='volume'"),
         ({}, "or patches of one size with --patches 8"),
     ],
 )

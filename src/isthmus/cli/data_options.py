@@ -170,8 +170,9 @@ READ = {
     "pages": Annotated[
         str | None,
         _option(
-            "For image files with several pages or frames: use the first, each as an example, or all as one volume.",
-            "first|examples|volume",
+            "For image files with several pages or frames: use the first, each as an example, or all as one volume or "
+            "as the channels of one image.",
+            "first|examples|volume|channels",
         ),
     ],
     "skip_broken": Annotated[

@@ -176,9 +176,10 @@ def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
 def _print_changes(changes: Counter[str], several: list[Path], color: bool) -> None:
     """Notes on conversions, and on files with several pages."""
     from isthmus.data.images.folders import some
+    from isthmus.data.images.header_fields import COLOR, GRAY
     from isthmus.data.images.pixels import rewritten
 
-    notes = rewritten(changes, "color" if color else "8-bit gray", None)
+    notes = rewritten(changes, COLOR if color else GRAY, None)
     if several:
         what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
         notes.append(f"{len(several):,} {what} ({some(several)}): only the first is reconstructed")

@@ -55,9 +55,10 @@ def check_options(path: Path, kind: str, options: ReadOptions) -> None:
     """`DataError` for an option that does not apply to the format of a file."""
     if options.resize is not None and (kind != "images" or min(options.resize) < 1):
         raise DataError(f"invalid resize={options.resize} (--resize): expected (height, width) in pixels, for images")
-    if options.patches is not None and options.pages == "volume":
+    if options.patches is not None and options.joins_pages:
         raise DataError(
-            "a volume cannot be cut into patches: leave out patches (--patches), or use pages='examples' (--pages examples)"
+            f"the pages of a file cannot be cut into patches with pages={options.pages!r} (--pages): leave out patches (--patches), or "
+            "use pages='examples' (--pages examples)"
         )
     if options.fit != "stretch" and options.resize is None:
         raise DataError(

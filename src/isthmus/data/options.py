@@ -21,7 +21,7 @@ from isthmus.text import quoted
 if TYPE_CHECKING:
     from isthmus.data.tables.table_encoding import TableEncoding
 
-__all__ = ["Fit", "ReadOptions", "Reused", "flag_of"]
+__all__ = ["Fit", "Pages", "ReadOptions", "Reused", "flag_of"]
 
 _KINDS = {"number", "integer", "boolean", "category", "ordered", "date", "drop"}  # of a column of a table
 _RANGE = re.compile(r"0*[1-9]\d{0,14}(-0*[1-9]\d{0,14})?", re.ASCII)
@@ -90,6 +90,7 @@ Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 Kinds = Annotated[tuple[str, ...], BeforeValidator(_kinds)]
 Word = Annotated[str | None, BeforeValidator(_word)]
 Fit = Literal["stretch", "letterbox", "crop"]
+Pages = Literal["first", "examples", "volume", "channels"]
 Size = Annotated[Annotated[int, Field(ge=0, strict=True)] | None, BeforeValidator(_size)]
 
 
@@ -106,8 +107,8 @@ class ReadOptions(Record):
             of a row or column end with the image, and may overlap those before. A split keeps the patches of an image in one part.
         split: "auto": folders with names such as train, test and ground_truth are parts of a split or masks; "none": every folder is a
             class, and every image an example.
-        pages: which pages or frames of an image file are read: the "first"; all as "examples"; or all as one "volume" of shape
-            (pages, height, width, channels).
+        pages: which pages or frames of an image file are read: the "first"; all as "examples"; all as one "volume" of shape
+            (pages, height, width, channels); or all as the "channels" of one image (height, width, pages * channels).
         skip_broken: whether damaged and too large images are skipped and reported; otherwise the first one is an error.
         cache: the memory for decoded images, in bytes or as a text such as "4GB". A folder whose images take more stays in its files:
             images are decoded in each epoch, and as many as fit into this memory stay decoded. 0: none does. By default a quarter of the
@@ -143,7 +144,7 @@ class ReadOptions(Record):
     fit: Fit = "stretch"
     patches: Count | None = None
     split: Literal["auto", "none"] = "auto"
-    pages: Literal["first", "examples", "volume"] = "first"
+    pages: Pages = "first"
     skip_broken: bool = False
     cache: Size = None
     columns: Words = ()
@@ -165,6 +166,11 @@ class ReadOptions(Record):
     time: Word = None
     gap: Annotated[float, Field(gt=0)] | None = None
     pad: bool = False
+
+    @property
+    def joins_pages(self) -> bool:
+        """Whether all pages of a file become one example."""
+        return self.pages in {"volume", "channels"}
 
     def given(self) -> dict[str, Any]:
         """The options that differ from their defaults, by name.

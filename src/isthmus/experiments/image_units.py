@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data.images.headers import Header
+from isthmus.data.images.header_fields import DEEP, Header
 from isthmus.data.images.single import check_kind
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.experiments.run_record import info_of
+from isthmus.experiments.run_record import info_of, options_of
 from isthmus.io.files import shown
 from isthmus.text import command
 
@@ -32,6 +32,11 @@ class Units(NamedTuple):
 def is_color(run: Path, ae: Autoencoder) -> bool:
     """Whether a run reconstructs color images; `DataError` if it does not reconstruct gray or color images."""
     shape = ae.shape_
+    if options_of(run).pages == "channels":
+        raise DataError(
+            f"{shown(run)} was trained on the pages of a file as channels, not on gray or color images: use "
+            f"{command('isthmus', 'reconstruct', run, '--data', 'PATH')}"
+        )
     if ae.kind_ not in {"images", "windows"} or len(shape) not in {2, 3} or shape[2:] not in {(), (1,), (3,)}:
         data = command("isthmus", "reconstruct", run, "--data", "PATH")
         raise DataError(
@@ -67,7 +72,7 @@ def units_of(run: Path, ae: Autoencoder) -> Units:
 def check_depth(run: Path, units: Units, path: Path, header: Header, color: bool) -> None:
     """`DataError` unless an image has the depth of the training images."""
     check_kind(path, header, color)
-    deep = header.kind == "16-bit gray"
+    deep = header.kind == DEEP
     if units.top > 1 and deep != (units.top > 255):
         remedy = f", or use ae.reconstruct_image in Python if it is in the units of {shown(run)}" if units.note else ""
         raise DataError(

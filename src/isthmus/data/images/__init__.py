@@ -5,13 +5,17 @@ Read in this order:
     formats       supported and unsupported file name extensions and formats
     folders       the images, other files and links in a folder
     layout        the meaning of folder names: parts of a split, masks, classes
+    tiff_tags     the tags of the pages of a TIFF file
     cut           detection of truncated files with several pages
     orientation   the EXIF orientation
-    headers       the header of an image, and limits of its size
+    resizing      one size for images of any size: stretched, with a border, or cut off
+    header_fields  what the header of an image says, and the kinds of pixels
+    limits        limits of the size of a file and an image, and damage that names the file
+    samples       TIFF pages with any number of channels, or with floating-point numbers
+    headers       the headers of the pages of a file
     twins         images of the same name: a photograph and its mask
     patches       patches of images, as examples
     notes         notes on skipped, misnamed and truncated files and on pages
-    resizing      one size for images of any size: stretched, with a border, or cut off
     pixels        one image as an array; conversions are counted
     single        one image of any size, and writing one
     whole         whole images of a folder, and the masks of their anomalies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isthmus.data.images.decoding import ImageFile
-from isthmus.data.images.headers import Kind
+from isthmus.data.images.header_fields import COLOR, DEEP, GRAY, Kind
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.errors import DataError
 from isthmus.io.files import shown
@@ -18,22 +18,32 @@ def common_shape(files: list[ImageFile], options: ReadOptions, run: Reused | Non
         for number, page in enumerate(file.pages):
             kinds.add(page.kind)
             _check_size(page.size, first, _named(file, number), options)
-            if (page.kind == "16-bit gray") != (first.pages[0].kind == "16-bit gray"):
-                raise DataError(
-                    f"images differ in bit depth: {_named(first, 0)} is {first.pages[0].kind} and "
-                    f"{_named(file, number)} {page.kind}; save all with 8 or all with 16 bits"
-                )
-        if options.pages == "volume" and len(file.pages) != len(first.pages):
+            _check_kind(page.kind, first, _named(file, number))
+        if options.joins_pages and len(file.pages) != len(first.pages):
             raise DataError(
-                f"volumes differ in their number of pages: {shown(first.path)} has {len(first.pages):,} and {shown(file.path)} "
+                f"files differ in their number of pages: {shown(first.path)} has {len(first.pages):,} and {shown(file.path)} "
                 f"{len(file.pages):,}; give all the same number, or use --pages examples"
             )
-    kind: Kind = kinds.pop() if len(kinds) == 1 else "color"
-    if kind != "16-bit gray":
+    kind = kinds.pop() if len(kinds) == 1 else COLOR
+    if kind.convertible and options.pages != "channels":
         kind = _kind_of_run(run) or kind
     side = options.patches
     size = (side, side) if side is not None else options.resize or first.pages[0].size
-    return ((*size, 3) if kind == "color" else size), kind
+    return kind.shape(size), kind
+
+
+def _check_kind(kind: Kind, first: ImageFile, name: str) -> None:
+    """`DataError` if an image has other channels or bits than the first one, unless both are 8-bit gray or color."""
+    known = first.pages[0].kind
+    if kind == known or (kind.convertible and known.convertible):
+        return
+    if {known, kind} <= {GRAY, COLOR, DEEP}:
+        raise DataError(
+            f"images differ in bit depth: {_named(first, 0)} is {known} and {name} {kind}; save all with 8 or all with 16 bits"
+        )
+    raise DataError(
+        f"images differ in their channels or types: {_named(first, 0)} has {known} and {name} {kind}; give images of one kind"
+    )
 
 
 def _check_size(size: tuple[int, int], first: ImageFile, name: str, options: ReadOptions) -> None:
@@ -60,5 +70,5 @@ def _kind_of_run(run: Reused | None) -> Kind | None:
     if run is None or run.shape is None or len(run.shape) not in (2, 3, 4):
         return None
     if len(run.shape) > 2 and run.shape[-1] == 3:
-        return "color"
-    return "8-bit gray" if len(run.shape) == 2 or run.shape[-1] == 1 else None
+        return COLOR
+    return GRAY if len(run.shape) == 2 or run.shape[-1] == 1 else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from isthmus.data.images.tiff_tags import tiff_pages
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["gif_is_cut", "is_cut"]
-
-_MAX_PAGES = 10_000
 
 
 def is_cut(image: Image) -> bool:
@@ -25,7 +25,7 @@ def is_cut(image: Image) -> bool:
             return gif_is_cut(file)
         if image.format == "PNG":
             return bool(getattr(image, "is_animated", False)) and _png_is_cut(file)
-        return image.format == "TIFF" and _tiff_is_cut(file)
+        return image.format == "TIFF" and tiff_pages(file)[1]
     finally:
         file.seek(place)
 
@@ -57,23 +57,3 @@ def _png_is_cut(png: Any) -> bool:
     while len(head := png.read(8)) == 8 and head[4:] != b"IEND":
         png.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)
     return len(head) < 8 or len(png.read(4)) < 4
-
-
-def _tiff_is_cut(tiff: Any) -> bool:
-    """Whether the linked list of pages has an incomplete page. BigTIFF has counts and pointers of 8 bytes."""
-    tiff.seek(0)
-    head = tiff.read(16)
-    order: Any = "little" if head[:2] == b"II" else "big"
-    big = int.from_bytes(head[2:4], order) == 43
-    count, entry, pointer = (8, 20, 8) if big else (2, 12, 4)
-    at, seen = int.from_bytes(head[8:16] if big else head[4:8], order), set[int]()
-    while at and at not in seen and len(seen) < _MAX_PAGES:
-        seen.add(at)
-        tiff.seek(at)
-        tags = int.from_bytes(number := tiff.read(count), order)
-        tiff.seek(at + count + entry * tags)
-        following = tiff.read(pointer)
-        if len(number) < count or len(following) < pointer:
-            return True
-        at = int.from_bytes(following, order)
-    return False

@@ -2,77 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from isthmus.data.images.cut import gif_is_cut, is_cut
 from isthmus.data.images.formats import format_names
+from isthmus.data.images.header_fields import COLOR, DEEP, GRAY, Header, Kind
+from isthmus.data.images.limits import DAMAGED, MAX_PAGES, check_pixels, check_proportion, image_file, too_many_pages
 from isthmus.data.images.orientation import orientation_of
+from isthmus.data.images.samples import sample_headers
 from isthmus.errors import DataError
-from isthmus.io.files import open_regular, shown
+from isthmus.io.files import shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DAMAGED", "Header", "Kind", "has_alpha", "header", "headers", "ignore_pillow_warnings", "opened"]
+__all__ = ["has_alpha", "header", "headers", "ignore_pillow_warnings", "opened"]
 
-Kind = Literal["8-bit gray", "16-bit gray", "color"]
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
-)
-_MAX_PIXELS = 64_000_000
-_MAX_BYTES = 512 << 20  # of one file: 64 megapixels of four 16-bit channels
-_MAX_PAGES = 10_000
-_ALWAYS_ALLOWED = 32 << 20  # bytes of a decoded image that are allowed for every file
-_MAX_RATIO = 5_000  # decoded bytes per byte of the file, for larger images
-_WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323
+_WIDTH, _HEIGHT, _BITS, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 322, 323
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # per pixel in memory; others have 4
 _GRAY = {"1", "L", "LA", "La"}
 _COLOR = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 _PILLOW = r"PIL\."
 _PILLOW_IGNORED = ("ignore", None, UserWarning, re.compile(_PILLOW), 0)  # as `warnings` stores this filter
-
-
-@dataclass(frozen=True)
-class Header:
-    """The header of one image, or of one page of a file.
-
-    Attributes:
-        format: Pillow's name of the format.
-        size: (height, width) in pixels, after rotation to upright.
-        kind: the kind of its pixels.
-        orientation: the EXIF orientation, 1 to 8; 1 is upright.
-        more: whether the file has several pages.
-        cut: whether the file ends before its last page; checked with the first page only.
-        rewritten: the conversions that decoding makes, by the names in `pixels.REWRITTEN`.
-        alpha: whether pixels can be transparent; decoding shows whether some are.
-    """
-
-    format: str
-    size: tuple[int, int]
-    kind: Kind
-    orientation: int
-    more: bool
-    cut: bool
-    rewritten: frozenset[str]
-    alpha: bool
 
 
 def headers(path: Path, every_page: bool = False) -> list[Header]:
@@ -81,11 +37,13 @@ def headers(path: Path, every_page: bool = False) -> list[Header]:
     Raises:
         DataError: the file is not an image, is damaged, too large, or has unsupported pixels.
     """
+    if sampled := sample_headers(path, every_page):
+        return sampled
     with opened(path) as (image, size):
         found = [header(image, path, size)]
         if not every_page or image.format == "MPO":
             return found
-        for page in range(1, _MAX_PAGES + 1):
+        for page in range(1, MAX_PAGES + 1):
             try:
                 image.seek(page)
             except EOFError:
@@ -93,7 +51,7 @@ def headers(path: Path, every_page: bool = False) -> list[Header]:
                     raise DataError(f"{shown(path)} is truncated; replace or remove it") from None
                 return found
             found.append(header(image, path, size))
-    raise DataError(f"{shown(path)} has more than {_MAX_PAGES:,} pages; split the file")
+    raise too_many_pages(path)
 
 
 @contextmanager
@@ -106,25 +64,12 @@ def opened(path: Path, threaded: bool = False) -> Iterator[tuple[Image, int]]:
         path: the file.
         threaded: whether other threads run at the same time, so that the filters of warnings must not change; see `ignore_pillow_warnings`.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > _MAX_BYTES:
-            raise DataError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB; make the image smaller")
+    with image_file(path) as (file, size):
         _check_webp(file, path)
-        try:
-            with nullcontext() if threaded else _warnings_ignored():
-                yield Image.open(file, formats=format_names(path.suffix.lower())), size
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise DataError(_too_many_pixels(path)) from None
-        except DataError:
-            raise
-        except MemoryError:
-            raise DataError(f"{shown(path)} needs more memory than is available; make the image smaller") from None
-        except DAMAGED as error:
-            reason = "unknown format" if isinstance(error, UnidentifiedImageError) else str(error)[:200]
-            raise DataError(f"{shown(path)} is damaged or not an image ({reason}); replace or remove it") from error
+        with nullcontext() if threaded else _warnings_ignored():
+            yield Image.open(file, formats=format_names(path.suffix.lower())), size
 
 
 @contextmanager
@@ -147,10 +92,6 @@ def ignore_pillow_warnings() -> None:
         warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOW)
 
 
-def _too_many_pixels(path: Path) -> str:
-    return f"{shown(path)} has more than {_MAX_PIXELS // 10**6} megapixels; make the image smaller"
-
-
 def _check_webp(file: BinaryIO, path: Path) -> None:
     """Checks the size that a WebP file declares, before the WebP library allocates memory for it."""
     head = file.read(30)
@@ -164,23 +105,16 @@ def _check_webp(file: BinaryIO, path: Path) -> None:
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     else:
         width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-    if width * height > _MAX_PIXELS:
-        raise DataError(_too_many_pixels(path))
+    check_pixels(path, height, width)
 
 
 def header(image: Image, path: Path, size: int) -> Header:
     """The header of the current page of the image; `DataError` if it is too large or has unsupported pixels."""
     tags: Any = getattr(image, "tag_v2", {})
     width, height = (tags[_WIDTH], tags[_HEIGHT]) if image.format == "TIFF" else image.size
-    if width * height > _MAX_PIXELS:
-        raise DataError(_too_many_pixels(path))
-    pixels = max(width * height, width * tags.get(_TILE_HEIGHT, 0), height * tags.get(_TILE_WIDTH, 0))
-    pixels = max(pixels, tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_HEIGHT, 0))
-    if pixels * _BYTES.get(image.mode, 4) > max(_ALWAYS_ALLOWED, _MAX_RATIO * size):
-        raise DataError(
-            f"{shown(path)} is out of proportion: {size:,} bytes declare an image of {height}x{width} pixels; "
-            "replace or remove it"
-        )
+    check_pixels(path, height, width)
+    tile = tags.get(_TILE_HEIGHT, 0), tags.get(_TILE_WIDTH, 0)
+    check_proportion(path, size, (height, width), tile, _BYTES.get(image.mode, 4))
     rewritten = set(_rewritten(image))
     orientation = orientation_of(image)
     if orientation is None:
@@ -206,11 +140,11 @@ def _kind(image: Image, path: Path) -> Kind:
     if image.mode == "F":
         raise DataError(f"{shown(path)} has floating-point pixels; save it as .npy")
     if image.mode.startswith("I"):
-        return "16-bit gray"
+        return DEEP
     if image.mode in _GRAY:
-        return "8-bit gray"
+        return GRAY
     if image.mode in _COLOR:
-        return "color"
+        return COLOR
     raise DataError(f"{shown(path)} has {image.mode} pixels, which are not supported; convert it to RGB")
 
 
@@ -229,13 +163,15 @@ def has_alpha(image: Image) -> bool:
 def _rewritten(image: Image) -> Iterator[str]:
     """The conversions by Pillow and isthmus that follow from the header."""
     raw, largest = _raw(image)
+    bits: Any = getattr(image, "tag_v2", {}).get(_BITS, (8,)) if image.format == "TIFF" else (8,)
+    deep = largest > 255 or max(bits) == 16
     if image.mode in ("P", "PA"):
         yield "palette"
     if (image.mode in ("CMYK", "YCbCr") and image.format != "JPEG") or image.mode == "CMYK":
         yield "print colors"
     if image.mode == "1":
         yield "1-bit"
-    if re.match(r"(RGB\w?|LA|CMYK);16", raw) or (largest > 255 and not image.mode.startswith("I")):
+    if re.match(r"(RGB\w?|LA|CMYK);16", raw) or (deep and not image.mode.startswith("I")):
         yield "16-bit color"
     elif re.match(r"L;I?[24]|BGR;1[56]", raw) or largest not in (0, 255, 65535):
         yield "stretched"

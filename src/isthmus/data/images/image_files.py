@@ -12,8 +12,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.images.decoding import ImageFile, decode_pages, dtype_of, example_shape
-from isthmus.data.images.headers import Kind, ignore_pillow_warnings
+from isthmus.data.images.decoding import ImageFile, decode_pages, joined_pages, joined_shape
+from isthmus.data.images.header_fields import Kind
+from isthmus.data.images.headers import ignore_pillow_warnings
 from isthmus.data.images.resizing import Resize
 from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.options import ReadOptions
@@ -53,9 +54,9 @@ class Decoder:
         counts = np.array([len(file.pages) for file in files]) if options.pages == "examples" else None
         self.of_file = None if counts is None else np.repeat(np.arange(len(files)), counts)
         self.first = None if counts is None else np.cumsum(counts) - counts
-        self.volume = options.pages == "volume"
-        self.shape = example_shape(shape, len(files[0].pages) if self.volume else None)
-        self.dtype = dtype_of(kind)
+        self.pages, self.joins = options.pages, options.joins_pages
+        self.shape = joined_shape(shape, len(files[0].pages), self.pages) if self.joins else shape
+        self.dtype = kind.dtype
         self.room = cache // (math.prod(self.shape) * self.dtype.itemsize)
         self.kept: dict[int, Array] = {}
 
@@ -104,13 +105,13 @@ class Decoder:
             ) from error
         except DataError as error:
             raise DataError(f"{error}{self.advice}") from error
-        image = np.stack(pages).reshape(self.shape) if self.volume else pages[0]
+        image = joined_pages(np.stack(pages)[None], self.pages)[0] if self.joins else pages[0]
         return image.astype(self.dtype, copy=False)
 
     def _place(self, number: int) -> tuple[ImageFile, int | None]:
         """The file of an image and its page; None for all pages."""
         if self.of_file is None or self.first is None:
-            return self.files[number], None if self.volume else 0
+            return self.files[number], None if self.joins else 0
         file = int(self.of_file[number])
         return self.files[file], number - int(self.first[file])
 

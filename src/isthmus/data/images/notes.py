@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from isthmus.data.images.headers import Header
+from isthmus.data.images.header_fields import Header
 from isthmus.data.options import ReadOptions
 from isthmus.io.files import shown
 
@@ -66,12 +66,12 @@ def _on_pages(files: Sequence[_File], options: ReadOptions) -> list[str]:
         what = "file has more pages or frames" if len(several) == 1 else "files have more pages or frames"
         return [
             f"{len(several):,} {what} ({shown(several[0].path.name)}): only the first is used; "
-            "use --pages examples or --pages volume to read all"
+            "use --pages examples, --pages volume or --pages channels to read all"
         ]
     if options.pages == "first":
         return []
     count = sum(len(file.pages) for file in files)
     return [
         f"{count:,} {'page' if count == 1 else 'pages'} of {len(files):,} {'file' if len(files) == 1 else 'files'} read "
-        f"as {'examples' if options.pages == 'examples' else 'volumes'}"
+        f"as {'volumes' if options.pages == 'volume' else options.pages}"
     ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.images.headers import Header, Kind, has_alpha
+from isthmus.data.images.header_fields import COLOR, DEEP, Header, Kind
+from isthmus.data.images.headers import has_alpha
 from isthmus.data.images.resizing import Resize, resized
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["REWRITTEN", "changes_of", "decoded", "rewritten"]
 
 Array = npt.NDArray[Any]
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF, and its value where black is the largest
 
 REWRITTEN = {  # in the order of the notes
     "turned": "rotated to upright by the EXIF orientation",
@@ -25,6 +27,8 @@ REWRITTEN = {  # in the order of the notes
     "print colors": "converted from CMYK or YCbCr to {kind}",
     "1-bit": "converted from 1 bit to 0 and 255",
     "stretched": "scaled to the full range of 8 or 16 bits, from 2 to 7 bits or from another maximum value",
+    "extra": "read with all samples, of which at least one is neither a color nor declared as alpha",
+    "16-bit floats": "converted from 16-bit to 32-bit floating-point numbers",
     "16-bit color": "converted from 16 to 8 bits, because of color or an alpha channel",
     "white": "put on a white background where they are transparent",
     "opaque": "read without the alpha channel, which is opaque everywhere",
@@ -41,7 +45,7 @@ REWRITTEN = {  # in the order of the notes
 def rewritten(counts: Counter[str], kind: Kind, size: tuple[int, int] | None) -> list[str]:
     """A note per kind of conversion."""
     height, width = size or (0, 0)
-    target = "RGB" if kind == "color" else "gray"
+    target = "RGB" if kind == COLOR else "gray"
     return [
         f"{counts[what]:,} {'image was' if counts[what] == 1 else 'images were'} {text.format(kind=target, size=f'{height}x{width}')}"
         for what, text in REWRITTEN.items()
@@ -54,8 +58,8 @@ def changes_of(header: Header, kind: Kind, resize: Resize | None) -> set[str]:
     changed = set(header.rewritten)
     if resize is not None and (change := resize.change(header.size)) is not None:
         changed.add(change)
-    if kind != "16-bit gray" and (header.kind == "color") != (kind == "color"):
-        changed.add("colored" if kind == "color" else "grayed")
+    if header.kind != kind:
+        changed.add("colored" if kind == COLOR else "grayed")
     return changed
 
 
@@ -72,7 +76,7 @@ def decoded(image: Image, header: Header, kind: Kind, resize: Resize | None) -> 
 
     changed = changes_of(header, kind, resize)
     image.load()
-    if kind == "16-bit gray":
+    if kind == DEEP:
         return _decode_16_bit(image, header, resize), changed
     if has_alpha(image):
         image = image.convert("RGBA")
@@ -81,7 +85,7 @@ def decoded(image: Image, header: Header, kind: Kind, resize: Resize | None) -> 
         else:
             changed.add("white")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB" if kind == "color" else "L")
+    image = image.convert("RGB" if kind == COLOR else "L")
     turn = _turn(header)
     if turn is not None:
         image = image.transpose(turn)
@@ -110,6 +114,9 @@ def _decode_16_bit(image: Image, header: Header, resize: Resize | None) -> Array
     from PIL import Image
 
     values: Array = np.asarray(image)
+    tags: Any = getattr(image, "tag_v2", {})
+    if header.format == "TIFF" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts 8-bit images only
+        values = np.iinfo(np.uint16).max - values
     if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise ValueError("its pixel values do not fit into 16 bits")
     turn = _turn(header)

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.images.common_shape import common_shape
-from isthmus.data.images.decoding import SKIP_BROKEN, ImageFile, decode_pages, dtype_of, example_shape
+from isthmus.data.images.decoding import SKIP_BROKEN, ImageFile, decode_pages, joined_pages, stamp_of
 from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
-from isthmus.data.images.headers import Header, Kind, headers
+from isthmus.data.images.header_fields import Header, Kind
+from isthmus.data.images.headers import headers
 from isthmus.data.images.image_files import Decoder, ImageFiles
 from isthmus.data.images.layout import Example, Layout, read_layout
 from isthmus.data.images.notes import notes_on_files
@@ -166,9 +167,10 @@ def _read_headers(reading: _Reading, examples: list[Example]) -> list[ImageFile]
     found, known = [], dict[Header, Header]()
     for path, label in examples:
         try:
+            stamp = stamp_of(path)
             pages = headers(path, every_page=reading.options.pages != "first")
             file = ImageFile(
-                path, label, tuple(known.setdefault(page, page) for page in pages)
+                path, label, tuple(known.setdefault(page, page) for page in pages), stamp
             )  # equal ones once in memory
             if reading.options.skip_broken:  # a skipped image must not influence the common shape and kind
                 for _ in decode_pages(file, None, None):
@@ -197,7 +199,7 @@ def check_memory(files: list[ImageFile], reading: _Reading, shape: tuple[int, ..
 
 def _fits(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], kind: Kind) -> tuple[bool, int]:
     """Whether the images are decoded once, and the bytes that all take. Patches always are: each file has many of them."""
-    size = _count(files, reading.options) * math.prod(shape) * dtype_of(kind).itemsize
+    size = _count(files, reading.options) * math.prod(shape) * kind.dtype.itemsize
     return reading.options.patches is not None or size <= reading.cache, size
 
 
@@ -212,7 +214,7 @@ def _count(files: list[ImageFile], options: ReadOptions) -> int:
 def _decode(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], kind: Kind) -> _Part:
     """The examples of one part of the split."""
     side = reading.options.patches
-    values = np.empty((_count(files, reading.options), *shape), dtype_of(kind))
+    values = np.empty((_count(files, reading.options), *shape), kind.dtype)
     labels, ids = list[str](), list[str]()
     for file in files:
         name = _name(reading, file)
@@ -231,10 +233,10 @@ def _decode(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], k
         labels += [file.label] * len(names)
         ids += names
     values = values[: len(ids)]
-    if reading.options.pages == "volume" and files:
-        values = values.reshape(-1, *example_shape(shape, len(files[0].pages)))
-        labels = labels[:: len(files[0].pages)]
-        ids = [name.removesuffix(" page 1") for name in ids[:: len(files[0].pages)]]
+    if reading.options.joins_pages and files:
+        n_pages = len(files[0].pages)
+        values = joined_pages(values.reshape(-1, n_pages, *shape), reading.options.pages)
+        labels, ids = labels[::n_pages], [name.removesuffix(" page 1") for name in ids[::n_pages]]
     return _Part(values, _labels(labels), np.asarray(ids))
 
 

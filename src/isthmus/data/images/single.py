@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.images.headers import Header, Kind, header, opened
+from isthmus.data.images.header_fields import COLOR, DEEP, GRAY, Header
+from isthmus.data.images.headers import header, headers, opened
 from isthmus.data.images.pixels import decoded
 from isthmus.errors import DataError
 from isthmus.io.atomic import replace_file
@@ -48,13 +49,17 @@ def read_image_header(path: Path) -> Header:
     Raises:
         DataError: the file is not an image, is damaged, too large, or has unsupported pixels.
     """
-    with opened(path) as (image, size):
-        return header(image, path, size)
+    found = headers(path)[0]
+    if found.sampled:
+        raise DataError(
+            f"{shown(path)} has {found.kind}, and a whole image is gray with 8 or 16 bits or in color: read it with --data"
+        )
+    return found
 
 
 def check_kind(path: Path, found: Header, color: bool) -> None:
     """`DataError` if an image cannot be read in color: it is gray with 16 bits."""
-    if color and found.kind == "16-bit gray":
+    if color and found.kind == DEEP:
         raise DataError(f"{shown(path)} is gray with 16 bits, and color requires 8: save it with 8 bits")
 
 
@@ -68,17 +73,19 @@ def read_image(path: Path, color: bool) -> Single:
     Raises:
         DataError: the file is not an image, is damaged, too large, or has unsupported pixels.
     """
+    found = read_image_header(path)
+    check_kind(path, found, color)
     with opened(path) as (image, size):
-        found = header(image, path, size)
-        check_kind(path, found, color)
-        kind: Kind = "color" if color else "16-bit gray" if found.kind == "16-bit gray" else "8-bit gray"
+        if header(image, path, size) != found:
+            raise DataError(f"{shown(path)} changed while it was read; read it again")
+        kind = COLOR if color else DEEP if found.kind == DEEP else GRAY
         dpi, profile, mode = _dpi(image, found), image.info.get("icc_profile"), image.mode
         pixels, changes = decoded(image, found, kind, None)
         if pixels.shape[:2] != found.size:
             raise DataError(f"the size of {shown(path)} differs from its header; replace or remove it")
-        if profile and (not isinstance(profile, bytes) or mode in _PRINT_COLORS or color != (found.kind == "color")):
+        if profile and (not isinstance(profile, bytes) or mode in _PRINT_COLORS or color != (found.kind == COLOR)):
             profile, changes = None, changes | {"profile"}
-        if kind == "16-bit gray":
+        if kind == DEEP:
             pixels = pixels.astype(np.uint16)
         return Single(pixels, found, changes, dpi, profile or None)
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 
 from isthmus.data.images.decoding import SKIP_BROKEN, ImageFile, decode_pages
-from isthmus.data.images.headers import Kind
+from isthmus.data.images.header_fields import DEEP, Kind
 from isthmus.data.images.pixels import changes_of
 from isthmus.data.images.resizing import Resize
 from isthmus.data.options import ReadOptions
@@ -59,7 +59,7 @@ def conversions(file: ImageFile, kind: Kind, options: ReadOptions, advice: str) 
         DataError: the file must be decoded, and is damaged.
     """
     resize = Resize.of(options)
-    if kind == "16-bit gray" or not any(page.alpha for page in file.pages):
+    if kind == DEEP or not any(page.alpha for page in file.pages):
         return Counter(way for page in file.pages for way in changes_of(page, kind, resize))
     try:
         return Counter(way for _, ways in decode_pages(file, kind, resize) for way in ways)

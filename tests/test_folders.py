@@ -23,7 +23,7 @@ from isthmus.architectures import MLP, Conditional
 from isthmus.augmentations import Crop
 from isthmus.corruptions import Masking
 from isthmus.data import ImageFiles, as_examples, read
-from isthmus.data.images import image_files
+from isthmus.data.images import decoder
 from isthmus.data.options import ReadOptions
 from isthmus.data.statistics import DataStatistics, Fingerprint
 from isthmus.errors import DataError, MemoryLimitError, RecordError
@@ -103,6 +103,47 @@ def test_a_folder_is_read_as_before_but_for_where_its_images_are(folder: Path) -
     assert "read from their files" in left.summary()
 
 
+def test_patches_are_those_of_the_array(folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number, size in enumerate([(13, 20), (8, 8), (9, 17)]):  # of different sizes, and overlapping at the end
+        Image.fromarray(rng.integers(0, 256, (*size, 3)).astype(np.uint8)).save(tmp_path / f"{number}.png")
+    Image.new("RGB", (16, 9)).save(
+        tmp_path / "3.tif", save_all=True, append_images=[Image.fromarray(rng.integers(0, 256, (24, 9, 3), np.uint8))]
+    )
+    for options in (
+        {"patches": 8},
+        {"patches": 3},
+        {"patches": 4, "pages": "examples"},
+        {"patches": 4, "resize": (6, 9)},
+    ):
+        whole, left = read(tmp_path, **options), read(tmp_path, cache=0, **options)
+        assert isinstance(left.train, ImageFiles)
+        np.testing.assert_array_equal(np.asarray(left.train), whole.train)
+        rows = rng.permutation(len(whole.train))[:5]
+        np.testing.assert_array_equal(np.asarray(left.train[rows]), whole.train[rows])
+        np.testing.assert_array_equal(left.train[int(rows[0])], whole.train[rows[0]])
+        np.testing.assert_array_equal(left.ids, whole.ids)
+        np.testing.assert_array_equal(left.groups, whole.groups)
+
+
+def test_an_image_is_decoded_once_for_its_neighboring_patches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, decoded = read(folder, cache=0, patches=3), list[str]()
+    assert "training decodes an image for each of its patches" in found.notes[-2]
+    real = decoder.decode_pages
+
+    def counting(file: Any, *given: Any, **named: Any) -> Any:
+        decoded.append(file.path.name)
+        return real(file, *given, **named)
+
+    monkeypatch.setattr(decoder, "decode_pages", counting)
+    for begin in range(0, len(found.train), 7):  # an image has 12 patches
+        np.asarray(found.train[begin : begin + 7])
+    assert len(decoded) == N
+    ae = quick(epochs=1).fit(found.train)
+    for each, other in zip(weights(ae), weights(quick(epochs=1).fit(read(folder, patches=3).train)), strict=True):
+        np.testing.assert_array_equal(each, other)
+
+
 def test_memory_decides_and_an_option_overrides(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(read(folder, cache="14.3kB").train, ImageFiles)
     assert isinstance(read(folder, cache="14.4kB").train, np.ndarray)
@@ -114,8 +155,6 @@ def test_memory_decides_and_an_option_overrides(folder: Path, monkeypatch: pytes
 
 
 def test_options_that_do_not_apply_raise_one_sentence(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="patches are decoded once and stay in memory: leave out cache"):
-        read(folder, cache=0, patches=4)
     with pytest.raises(RecordError, match="invalid size 'much'"):
         read(folder, cache="much")
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
@@ -230,7 +269,7 @@ def test_threads_and_cache_do_not_change_the_weights(folder: Path, monkeypatch: 
     expected, some = weights(quick().fit(read(folder).train)), read(folder, cache="3kB").train
     for count in (1, 7):
         monkeypatch.setattr(file_source, "n_threads", lambda count=count: count)
-        monkeypatch.setattr(image_files, "n_threads", lambda count=count: count)
+        monkeypatch.setattr(decoder, "n_threads", lambda count=count: count)
         for ours, theirs in zip(weights(quick().fit(some)), expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     assert len(some.decoder.kept) == 12  # type: ignore[attr-defined]  # images of 240 bytes in 3,000
@@ -277,7 +316,8 @@ def test_an_image_that_changes_during_training_is_named(how: str, folder: Path, 
     elif how == "truncated":
         path.write_bytes(path.read_bytes()[:-70])
     else:
-        size = Image.open(path).size if how == "same header" else (99, 99)
+        with Image.open(path) as image:
+            size = image.size if how == "same header" else (99, 99)
         Image.new("RGB", size).save(path)
     message = {
         "removed": "can no longer be read",

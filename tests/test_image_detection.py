@@ -301,6 +301,15 @@ def test_from_good_images_to_scores_heat_maps_and_metrics(tiles: Path) -> None:
     assert "s-heat-maps has files, and heat maps would be written there: remove it" in again.stderr
 
 
+def test_images_that_stay_in_their_files_have_the_same_scores(tiles: Path) -> None:
+    for name, words in {"array": [], "left": ["--cache", "1kB"]}.items():
+        done = detected(tiles, "--data", "tiles/test", "--out", f"{name}.csv", *words)
+        assert done.returncode == 0, done.stderr
+    assert "72 patches take 4.61 kB decoded, more than cache=1 kB (--cache)" in done.stdout
+    assert "1 of 6 images stay decoded" in done.stdout
+    assert (tiles / "left.csv").read_text() == (tiles / "array.csv").read_text()
+
+
 def test_anomalous_folders_of_normal_images_are_left_out_and_judged_images_named(tiles: Path) -> None:
     words = ("--data", "tiles/test", "--normal", "tiles/test", "--out", "both.csv", "--false-alarm-rate", "0.25")
     done = detected(tiles, *words)

@@ -64,10 +64,6 @@ def check_options(path: Path, kind: str, options: ReadOptions) -> None:
         raise DataError(
             f"fit={options.fit!r} (--fit) says how images are resized, and they are not: give resize too (--resize 64x64), or leave it out"
         )
-    if options.patches is not None and options.cache is not None:
-        raise DataError(
-            "patches are decoded once and stay in memory: leave out cache (--cache), or train on random crops with augmentation=Crop(64)"
-        )
     for name, value in options.given().items():
         if name not in _OPTIONS[kind]:
             raise DataError(f"invalid {name}={value!r} ({flag_of(name)}): {shown(path)} is not {_APPLIES_TO[name]}")

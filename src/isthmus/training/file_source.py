@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.data.images.decoder import n_threads
 from isthmus.data.images.headers import ignore_pillow_warnings
-from isthmus.data.images.image_files import ImageFiles, n_threads
+from isthmus.data.images.image_files import ImageFiles
 from isthmus.training.batches import Source, to_tensor
 
 __all__ = ["FileSource"]

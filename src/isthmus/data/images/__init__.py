@@ -21,6 +21,7 @@ Read in this order:
     whole         whole images of a folder, and the masks of their anomalies
     decoding      the files of a data set, and decoding their pages
     common_shape  one shape and one kind of pixels for all images
+    decoder       examples by their numbers, with a bounded number of decoded images in memory
     image_files   ImageFiles: images that stay in their files and are decoded when they are read
     streaming     whether images are decoded once or stay in their files
     reading       from a path to a data set, with notes on all guesses, conversions and ignored files

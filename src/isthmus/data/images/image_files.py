@@ -3,121 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from isthmus.data.images.decoding import ImageFile, decode_pages, joined_pages, joined_shape
-from isthmus.data.images.header_fields import Kind
-from isthmus.data.images.headers import ignore_pillow_warnings
-from isthmus.data.images.resizing import Resize
+from isthmus.data.images.decoder import Decoder
 from isthmus.data.lazy_rows import LazyRows
-from isthmus.data.options import ReadOptions
-from isthmus.errors import DataError
-from isthmus.io.files import shown
 from isthmus.io.memory_limit import check_memory
 
-__all__ = ["Decoder", "ImageFiles", "files_of", "n_threads"]
+__all__ = ["ImageFiles", "files_of"]
 
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.int64]
-_MAX_THREADS = 8
-_FEW_VALUES = 1 << 17  # that are decoded faster without further threads
-
-
-class Decoder:
-    """Decodes the images of a data set by their numbers, from any thread, and keeps as many decoded images as fit into a given memory.
-
-    Args:
-        files: the files of all images. Each is one example, or with the option ``pages="examples"`` each of its pages.
-        options: how they are read.
-        kind, shape: of the pixels of a page.
-        cache: the bytes of the decoded images that are kept.
-        advice: the end of the message about a damaged image.
-    """
-
-    def __init__(
-        self,
-        files: Sequence[ImageFile],
-        options: ReadOptions,
-        kind: Kind,
-        shape: tuple[int, ...],
-        cache: int,
-        advice: str = "",
-    ) -> None:
-        self.files, self.kind, self.resize, self.advice = files, kind, Resize.of(options), advice
-        counts = np.array([len(file.pages) for file in files]) if options.pages == "examples" else None
-        self.of_file = None if counts is None else np.repeat(np.arange(len(files)), counts)
-        self.first = None if counts is None else np.cumsum(counts) - counts
-        self.pages, self.joins = options.pages, options.joins_pages
-        self.shape = joined_shape(shape, len(files[0].pages), self.pages) if self.joins else shape
-        self.dtype = kind.dtype
-        self.room = cache // (math.prod(self.shape) * self.dtype.itemsize)
-        self.kept: dict[int, Array] = {}
-
-    def __len__(self) -> int:
-        return len(self.files if self.of_file is None else self.of_file)
-
-    def __call__(self, number: int) -> Array:
-        """One image, which nobody may change.
-
-        Raises:
-            DataError: its file is damaged, was changed or removed.
-        """
-        image = self.kept.get(number)
-        if image is None:
-            image = self._decode(number)
-            if len(self.kept) < self.room:
-                self.kept[number] = image
-        return image
-
-    def read(self, numbers: Numbers) -> Array:
-        """Some images (k, *shape). Several threads decode them, unless this is one of several threads already."""
-        images = np.empty((len(numbers), *self.shape), self.dtype)
-
-        def decode(place: int) -> None:
-            images[place] = self(int(numbers[place]))
-
-        count = min(n_threads(), len(numbers))
-        ignore_pillow_warnings()
-        if count > 1 and images.size > _FEW_VALUES and threading.current_thread() is threading.main_thread():
-            with ThreadPoolExecutor(count) as pool:
-                for _ in pool.map(decode, range(len(numbers))):
-                    pass
-        else:
-            for place in range(len(numbers)):
-                decode(place)
-        return images
-
-    def _decode(self, number: int) -> Array:
-        file, page = self._place(number)
-        try:
-            pages = [pixels for pixels, _ in decode_pages(file, self.kind, self.resize, page, threaded=True)]
-        except OSError as error:
-            raise DataError(
-                f"{shown(file.path)} can no longer be read ({error.strerror or error}), and images are read from their files in each "
-                "epoch: restore it"
-            ) from error
-        except DataError as error:
-            raise DataError(f"{error}{self.advice}") from error
-        image = joined_pages(np.stack(pages)[None], self.pages)[0] if self.joins else pages[0]
-        return image.astype(self.dtype, copy=False)
-
-    def _place(self, number: int) -> tuple[ImageFile, int | None]:
-        """The file of an image and its page; None for all pages."""
-        if self.of_file is None or self.first is None:
-            return self.files[number], None if self.joins else 0
-        file = int(self.of_file[number])
-        return self.files[file], number - int(self.first[file])
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The state without the decoded images."""
-        return self.__dict__ | {"kept": {}}
 
 
 class ImageFiles(LazyRows):
@@ -238,9 +136,3 @@ class ImageFiles(LazyRows):
 def files_of(values: Any) -> ImageFiles | None:
     """The images, if examples are images in their files; else None."""
     return values if isinstance(values, ImageFiles) else None
-
-
-def n_threads() -> int:
-    """The number of threads that decode images: one for each processor that this process may use, at most 8."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(_MAX_THREADS, count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -10,7 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HELD", "corners", "cut_patches", "evaluation_note", "image_groups", "patch_names", "patches_note"]
+__all__ = [
+    "HELD",
+    "corner",
+    "corners",
+    "count_corners",
+    "cut_patches",
+    "evaluation_note",
+    "image_groups",
+    "patch_names",
+    "patches_note",
+]
 
 Array = npt.NDArray[Any]
 _PATCH = re.compile(r" patch \d+,\d+\Z")
@@ -30,6 +41,17 @@ def corners(size: tuple[int, int], side: int) -> Iterator[tuple[int, int]]:
         side: of a patch, in pixels.
     """
     yield from product(*([*range(0, length - side, side), length - side] for length in size))
+
+
+def count_corners(size: tuple[int, int], side: int) -> int:
+    """The number of patches of an image."""
+    return math.prod(-(-(length - side) // side) + 1 for length in size)
+
+
+def corner(size: tuple[int, int], side: int, number: int) -> tuple[int, int]:
+    """The first row and column of the patch with a number, as `corners` has them."""
+    (height, width), across = size, -(-(size[1] - side) // side) + 1
+    return min(number // across * side, height - side), min(number % across * side, width - side)
 
 
 def cut_patches(pixels: Array, side: int) -> Array:

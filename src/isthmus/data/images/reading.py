@@ -15,15 +15,16 @@ import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
 from isthmus.data.images.common_shape import common_shape
+from isthmus.data.images.decoder import Decoder
 from isthmus.data.images.decoding import SKIP_BROKEN, ImageFile, decode_pages, joined_pages, stamp_of
 from isthmus.data.images.folders import LeftOut, walk
 from isthmus.data.images.formats import ENDINGS, misnamed
 from isthmus.data.images.header_fields import Header, Kind
 from isthmus.data.images.headers import headers
-from isthmus.data.images.image_files import Decoder, ImageFiles
+from isthmus.data.images.image_files import ImageFiles
 from isthmus.data.images.layout import Example, Layout, read_layout
 from isthmus.data.images.notes import notes_on_files
-from isthmus.data.images.patches import HELD, corners, cut_patches, image_groups, patch_names, patches_note
+from isthmus.data.images.patches import HELD, count_corners, cut_patches, image_groups, patch_names, patches_note
 from isthmus.data.images.pixels import rewritten
 from isthmus.data.images.resizing import Resize, fit_note
 from isthmus.data.images.streaming import advice_for, cache_bytes, conversions, streaming_note
@@ -117,7 +118,8 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
     ]
     if not whole:
         n = sum(len(part.values) for part in parts_read)
-        notes.append(streaming_note(n, size, reading.cache, options.cache is not None))
+        n_images = None if options.patches is None else sum(len(file.pages) for file in files)
+        notes.append(streaming_note(n, size, reading.cache, options.cache is not None, n_images))
     return _dataset(reading, parts_read, sum(len(file.pages) for file in read), notes)
 
 
@@ -198,9 +200,9 @@ def check_memory(files: list[ImageFile], reading: _Reading, shape: tuple[int, ..
 
 
 def _fits(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], kind: Kind) -> tuple[bool, int]:
-    """Whether the images are decoded once, and the bytes that all take. Patches always are: each file has many of them."""
+    """Whether the images are decoded once, and the bytes that all take."""
     size = _count(files, reading.options) * math.prod(shape) * kind.dtype.itemsize
-    return reading.options.patches is not None or size <= reading.cache, size
+    return size <= reading.cache, size
 
 
 def _count(files: list[ImageFile], options: ReadOptions) -> int:
@@ -208,7 +210,7 @@ def _count(files: list[ImageFile], options: ReadOptions) -> int:
     if options.patches is None:
         return sum(len(file.pages) for file in files)
     sizes = (options.resize or page.size for file in files for page in file.pages)
-    return sum(sum(1 for _ in corners(size, options.patches)) for size in sizes)
+    return sum(count_corners(size, options.patches) for size in sizes)
 
 
 def _decode(reading: _Reading, files: list[ImageFile], shape: tuple[int, ...], kind: Kind) -> _Part:
@@ -250,8 +252,7 @@ def _left(reading: _Reading, parts: list[list[ImageFile]], shape: tuple[int, ...
         for file in files:
             reading.changed.update(conversions(file, kind, options, advice))
             name = _name(reading, file)
-            paged = options.pages == "examples"
-            names = [_page_name(file, name, number) for number in range(1, len(file.pages) + 1)] if paged else [name]
+            names = _names(file, name, options)
             labels += [file.label] * len(names)
             ids += names
         numbers = np.arange(begin, begin + len(ids))
@@ -263,6 +264,16 @@ def _left(reading: _Reading, parts: list[list[ImageFile]], shape: tuple[int, ...
 def _name(reading: _Reading, file: ImageFile) -> str:
     """The name of a file in the folder."""
     return shown(os.path.relpath(file.path, reading.root) if reading.root != file.path else file.path.name)
+
+
+def _names(file: ImageFile, name: str, options: ReadOptions) -> list[str]:
+    """The names of the examples of a file: itself, its pages, or their patches."""
+    pages = file.pages if options.pages == "examples" else file.pages[:1]
+    names = [_page_name(file, name, number) for number in range(1, len(pages) + 1)] if pages[1:] else [name]
+    if options.patches is None:
+        return names
+    sizes = [options.resize or page.size for page in pages]
+    return [each for page, size in zip(names, sizes, strict=True) for each in patch_names(page, size, options.patches)]
 
 
 def _page_name(file: ImageFile, name: str, number: int) -> str:

@@ -27,24 +27,35 @@ def cache_bytes(options: ReadOptions) -> int:
     return int(allowed / _SHARE) if math.isfinite(allowed) else _UNKNOWN
 
 
-def streaming_note(count: int, size: int, cache: int, given: bool) -> str:
-    """A note on images that stay in their files.
+def streaming_note(count: int, size: int, cache: int, given: bool, n_images: int | None = None) -> str:
+    """A note on images that stay in their files, or on their patches.
 
     Args:
-        count: the number of images.
+        count: the number of images, or of patches.
         size: the bytes of all of them, decoded.
         cache: the bytes that decoded images may take.
         given: whether the user chose them.
+        n_images: the number of the images of which these are patches; None without patches.
     """
-    images, take = ("1 image", "takes") if count == 1 else (f"{count:,} images", "take")
+    one, many = ("image", "images") if n_images is None else ("patch", "patches")
+    images, take = (f"1 {one}", "takes") if count == 1 else (f"{count:,} {many}", "take")
     limit = (
         f"cache={shown_size(cache)} (--cache)"
         if given
         else f"a quarter of the available memory ({shown_size(cache)}; cache=, --cache)"
     )
-    kept = count * cache // size
-    stay = f"{kept:,} of them stay decoded" if kept else "none stays decoded"
-    return f"{images} {take} {shown_size(size)} decoded, more than {limit}: they are read from their files in each epoch, {stay}"
+    kept = (n_images or count) * cache // size
+    stay = (
+        f"{kept:,} of {'them' if n_images is None else f'{n_images:,} images'} stay decoded"
+        if kept
+        else "none stays decoded"
+    )
+    cost = (
+        ""
+        if n_images is None
+        else "; training decodes an image for each of its patches: random crops by augmentation=Crop are faster"
+    )
+    return f"{images} {take} {shown_size(size)} decoded, more than {limit}: they are read from their files in each epoch, {stay}{cost}"
 
 
 def advice_for(options: ReadOptions, folder: bool) -> str:

@@ -1,10 +1,14 @@
 """Trains on folders of photographs that are read from their files in each epoch; writes the figures of docs/photos.md.
 
 python benchmarks/folders.py [--photos 150]
+python benchmarks/folders.py --many 100000
 
 Synthetic photographs of 256 x 256 pixels are written to a temporary folder as JPEG: this number, and ten times as many. For each folder a
 process of its own trains one epoch with a cache of 8 MB, and one with the whole folder as an array. The time that the training waits
 for images is the time within the call that fetches a batch.
+
+With --many, a small net is trained on random crops of 1,000 photographs and of this number, from their files. The folder of 100,000 takes
+2.2 GB and is removed afterwards.
 """
 
 from __future__ import annotations
@@ -29,14 +33,19 @@ from run import HERE
 import isthmus
 from isthmus import Autoencoder
 from isthmus.architectures import Conv
+from isthmus.augmentations import Crop
+from isthmus.data.images.decoder import n_threads
 from isthmus.experiments.reproduction import machine
 from isthmus.training.batches import InMemorySource
 from isthmus.training.file_source import FileSource
 
 KEPT = HERE / "measured" / "folders.json"
+KEPT_MANY = HERE / "measured" / "many_photos.json"
 PAGE = HERE.parent / "docs" / "photos.md"
 BEGIN, END = "<!-- benchmarks/folders.py -->", "<!-- end of benchmarks/folders.py -->"
+BEGIN_MANY, END_MANY = "<!-- benchmarks/folders.py --many -->", "<!-- end of benchmarks/folders.py --many -->"
 SIDE, CACHE, BATCH = 256, "8MB", 16
+FEW, CROP, BATCH_OF_CROPS = 1_000, 64, 32
 WAYS = {"from files": CACHE, "as an array": "1TB"}
 
 
@@ -60,8 +69,8 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def trained(folder: Path, cache: str) -> dict[str, Any]:
-    """Trains one epoch in this process."""
+def trained(folder: Path, cache: str, crop: int | None) -> dict[str, Any]:
+    """Trains one epoch in this process, on whole photographs or on random crops of them."""
     waited, source = [0.0], FileSource if cache == CACHE else InMemorySource
     fetch = source.__getitem__
 
@@ -72,13 +81,16 @@ def trained(folder: Path, cache: str) -> dict[str, Any]:
         return x
 
     source.__getitem__ = timed  # type: ignore[method-assign,assignment]
-    ae = Autoencoder(64, architecture=Conv((4, 8, 8), up="transpose"), epochs=1, batch_size=BATCH, random_state=0)
+    batch = BATCH if crop is None else BATCH_OF_CROPS
+    ae = Autoencoder(64, architecture=Conv((4, 8, 8), up="transpose"), epochs=1, batch_size=batch, random_state=0)
+    ae.set_params(augmentation=None if crop is None else Crop(crop))
     before, began = peak(), time.perf_counter()
     dataset = isthmus.data.read(folder, split="none", cache=cache)
     read = time.perf_counter() - began
     peaks = [
-        peak() for report in ae.iter_fit(dataset.train, every=lambda step: step == len(dataset.train) // 3 // BATCH)
+        peak() for report in ae.iter_fit(dataset.train, every=lambda step: step == len(dataset.train) // 3 // batch)
     ]
+    fitted = time.perf_counter() - began - read
     seconds = ae.history_[-1].seconds
     return {
         "photos": len(dataset.train),
@@ -86,15 +98,17 @@ def trained(folder: Path, cache: str) -> dict[str, Any]:
         "peak MB": [peaks[0], peak()],
         "before MB": before,
         "seconds of reading": read,
+        "seconds before the epoch": fitted - seconds,
         "seconds of the epoch": seconds,
         "waiting": waited[0] / seconds,
         "loss": ae.history_[-1].loss,
     }
 
 
-def alone(folder: Path, cache: str) -> dict[str, Any]:
+def alone(folder: Path, cache: str, crop: int | None = None) -> dict[str, Any]:
     """`trained` in a process of its own."""
     words = [sys.executable, str(Path(__file__)), "--folder", str(folder), "--cache", cache]
+    words += [] if crop is None else ["--crop", str(crop)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -151,28 +165,74 @@ def measured(count: int) -> list[dict[str, Any]]:
     return figures
 
 
+def measured_many(count: int) -> list[dict[str, Any]]:
+    """The figures of training on crops of few and of this many photographs."""
+    figures = []
+    for n in (FEW, count):
+        with tempfile.TemporaryDirectory() as folder:
+            write_photos(Path(folder), n)
+            figures.append(alone(Path(folder), CACHE, CROP))
+            print(figures[-1], flush=True)
+    return figures
+
+
+def section_of_many(figures: list[dict[str, Any]], how: str) -> str:
+    """The section about many photographs."""
+    names = "photos", "decoded", "peak memory", "reading headers", "before the epoch", "epoch", "photos per second"
+    lines = [f"| {' | '.join(names)} | waiting for images |", "|" + "---|" * (len(names) + 1)]
+    for each in figures:
+        cells = [
+            f"{each['photos']:,}",
+            f"{each['decoded MB'] / 1000:,.1f} GB",
+            f"{each['peak MB'][-1]:,.0f} MB",
+            *(
+                f"{each[name]:,.0f} s"
+                for name in ("seconds of reading", "seconds before the epoch", "seconds of the epoch")
+            ),
+            f"{each['photos'] / each['seconds of the epoch']:.0f}",
+            f"{each['waiting']:.0%}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    text = [
+        f"The same photographs, read from their files with `cache={CACHE!r}`; one epoch of the same net on random crops, with",
+        f"`augmentation=Crop({CROP})` in batches of {BATCH_OF_CROPS}. *Before the epoch* every photograph is decoded two times.",
+        f"{n_threads()} threads decode beside the steps.",
+    ]
+    return "\n".join([BEGIN_MANY, *text, "", *lines, "", how, END_MANY])
+
+
+def write(kept: Path, figures: list[dict[str, Any]], text: str, ends: tuple[str, str], how: str) -> None:
+    """Writes the figures as JSON, and a section of the page."""
+    kept.write_text(json.dumps({"made": how, "figures": figures}, indent=1), encoding="utf-8")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(ends[0])
+    PAGE.write_text(before + text + rest.partition(ends[1])[2], encoding="utf-8")
+    print(f"written: {PAGE}")
+
+
 def main() -> None:
     """Reads the command line, measures, writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photos", type=int, default=150)
+    parser.add_argument("--many", type=int)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--cache", default=CACHE)
+    parser.add_argument("--crop", type=int)
     given = parser.parse_args()
     if given.folder is not None:
-        print(json.dumps(trained(given.folder, given.cache)))
+        print(json.dumps(trained(given.folder, given.cache, given.crop)))
         return
-    began = time.perf_counter()
-    figures = measured(given.photos)
+    began, words = time.perf_counter(), f"--photos {given.photos}" if given.many is None else f"--many {given.many}"
+    figures = measured(given.photos) if given.many is None else measured_many(given.many)
     minutes = (time.perf_counter() - began) / 60
-    command = f"`python benchmarks/folders.py --photos {given.photos}`"
     load = f"{os.getloadavg()[0]:.1f} programs used its processors at the same time"
-    how = f"Written by {command} on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes; {machine()}; {load}."
-    KEPT.write_text(json.dumps({"made": how, "figures": figures}, indent=1), encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(before + section(figures, how) + after, encoding="utf-8")
-    print(f"written: {PAGE}")
+    how = (
+        f"Written by `python benchmarks/folders.py {words}` on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes; "
+        f"{machine()}; {load}."
+    )
+    if given.many is None:
+        write(KEPT, figures, section(figures, how), (BEGIN, END), how)
+    else:
+        write(KEPT_MANY, figures, section_of_many(figures, how), (BEGIN_MANY, END_MANY), how)
 
 
 if __name__ == "__main__":

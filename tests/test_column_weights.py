@@ -106,6 +106,13 @@ def test_scores_say_that_they_are_weighted(tmp_path: Any) -> None:
     assert (load(tmp_path / "weighted.safetensors").score_samples(X) == ae.score_samples(X)).all()
 
 
+def test_absurd_weights_are_refused_where_they_are_given() -> None:
+    assert Weighted(Normal(), (1e6, 1)).weights == (1e6, 1)
+    for weight in (-1, 1.1e6, 1e300):
+        with pytest.raises(RecordError, match="weights"):
+            Weighted(Normal(), (weight, 1))
+
+
 def test_a_weighted_likelihood_is_no_probability() -> None:
     with pytest.raises(NotPossibleError, match="weighs columns"):
         quick(Weighted(Normal("learned"), (1, 2, 1, 1)), bottleneck=Gaussian(2)).fit(X).log_likelihood(X)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -12,6 +11,7 @@ from isthmus.data.tables.column_kinds import name_of
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood, Weighted
+from isthmus.likelihoods.weighted import MAX_WEIGHT
 from isthmus.text import printable, quoted
 
 __all__ = ["checked_weights", "with_column_weights"]
@@ -21,13 +21,14 @@ _LISTED = 10  # names in a message
 
 
 def checked_weights(weights: Mapping[Any, Any] | None) -> dict[str, float]:
-    """The weights by the names of their columns as text; `RecordError` for one that is no number of at least 0."""
+    """The weights by the names of their columns as text; `RecordError` for one that is no number from 0 to a million."""
     checked = dict[str, float]()
     for key, weight in (weights or {}).items():
         name = name_of(key)
-        if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= float(weight) < math.inf:
+        if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= float(weight) <= MAX_WEIGHT:
             raise RecordError(
-                f"invalid column_weights[{quoted(name)}]={quoted(weight)}: expected a number of at least 0"
+                f"invalid column_weights[{quoted(name)}]={quoted(weight)}: expected a number from 0 to {MAX_WEIGHT:,.0f}, such as 5 "
+                "for a column that counts five times as much as one without a weight"
             )
         if name in checked:
             raise RecordError(f"column_weights names the column {quoted(name)} twice: give it one weight")

@@ -204,8 +204,8 @@ def _changed(
             record = with_context(record, fitted.model.context).for_kind(fitted.kind)
         elif fitted.table is not None:
             record = with_classes(name, record, fitted.table.classes)
-        if name == "likelihood" and column_weights is not None:
-            own = record.inner if isinstance(given[name], str) and record.weighted else None  # without older weights
+        if name == "likelihood":
+            own = record.inner if isinstance(given[name], str) else None  # without older weights
             columns = None if fitted.columns is None else fitted.columns.tolist()
             record = with_column_weights(own or record, column_weights, columns, fitted.table)
         if name == "scaling":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, model_validator
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from isthmus.errors import RecordError
@@ -15,7 +17,10 @@ from isthmus.likelihoods.normal import Normal
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
-__all__ = ["Weighted"]
+__all__ = ["MAX_WEIGHT", "Weighted"]
+
+MAX_WEIGHT = 1e6
+"""The largest weight of a column: float32 adds 1 to a million exactly, and larger weights only let the loss overflow."""
 
 
 @record
@@ -29,6 +34,7 @@ class Weighted(Likelihood):
     Args:
         of: the likelihood.
         weights: one for each column of a table, or for each channel (the last axis) of other examples. (): all are 1.
+            At most a million.
 
     Examples:
         >>> table = np.random.default_rng(0).normal(size=(100, 3))
@@ -39,7 +45,7 @@ class Weighted(Likelihood):
     """
 
     of: Likelihood = Normal("learned")
-    weights: tuple[NonNegativeFloat, ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0, le=MAX_WEIGHT)], ...] = ()
 
     @model_validator(mode="after")
     def _has_costs_of_single_values(self) -> Weighted:

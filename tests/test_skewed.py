@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 
 from isthmus import Autoencoder, OutlierDetector, load
 from isthmus.architectures import MLP
+from isthmus.augmentations import Binarize
 from isthmus.cli import app
 from isthmus.data import Windows
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
-from isthmus.likelihoods import Mixed, Normal
+from isthmus.likelihoods import Bernoulli, ContinuousBernoulli, Mixed, Normal
 from isthmus.scaling import Columns, Logarithm, PerColumn, Quantile, Scaling
 
 N = 300
@@ -266,3 +267,22 @@ def test_the_command_line_prints_the_chosen_columns(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["train", "--data", f"{tmp_path}/t.csv", *words, "--out", f"{tmp_path}/r"])
     assert result.exit_code == 0, result.output
     assert "1 of 3 columns by logarithm: income" in " ".join(result.output.split())
+
+
+def test_uniform_ranks_are_values_of_a_unit_interval() -> None:
+    incomes = np.exp(np.random.default_rng(0).normal(size=(80, 3)))
+    choices: dict[str, Any] = {"epochs": 2, "random_state": 0}
+    ranks, late = Quantile("uniform"), incomes * 1.01
+    ae = Autoencoder(2, scaling=ranks, likelihood=Bernoulli(), **choices)
+    ae.fit(incomes[:60], validation_data=incomes[60:].clip(incomes[:60].min(0), incomes[:60].max(0)))
+    ends = ae.model_.normalize(torch.from_numpy(incomes[:60])).aminmax()
+    assert 0 < float(ends.min) < 0.02 < 0.98 < float(ends.max) < 1
+    with_category = pd.DataFrame(incomes, columns=["a", "b", "c"]).assign(d=FRAME["region"][:80])
+    mixed = Autoencoder(2, scaling=ranks, likelihood=ContinuousBernoulli(), **choices).fit(with_category)
+    assert mixed.likelihood_ == Mixed((0, 0, 0, 3), numbers=ContinuousBernoulli())
+    with pytest.raises(DataError, match=r"Bernoulli likelihood requires examples in \[0, 1\] after scaling"):
+        Autoencoder(2, scaling=Quantile("normal"), likelihood=Bernoulli(), **choices).fit(incomes)
+    with pytest.warns(IsthmusWarning, match="validation_data: the Bernoulli likelihood requires"):
+        Autoencoder(2, scaling=ranks, likelihood=Bernoulli(), **choices).fit(incomes, validation_data=late)
+    drawn = Autoencoder(2, scaling=ranks, augmentation=Binarize(), likelihood=Bernoulli(), **choices).fit(incomes)
+    assert np.isfinite(drawn.score_samples(incomes)).all()

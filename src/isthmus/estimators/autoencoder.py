@@ -54,7 +54,7 @@ from isthmus.nn.device import check_bfloat16, choose_device, grad_mode, trim_mal
 from isthmus.optimizers import Optimizer
 from isthmus.penalties import Penalty
 from isthmus.records import Record
-from isthmus.scaling import Scaling
+from isthmus.scaling import Affine, Curves, Scaling
 from isthmus.schedules import Constant
 from isthmus.text import quoted
 from isthmus.training.batches import ContextSource, PairedSource, Source, SubsetSource, WeightedSource
@@ -486,8 +486,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if validation is not None:
             held = self._example_set(validation, self._examples(validation.X, for_training=True), held=True)
             seen = held.examples if held.targets is None else held.targets
-            check_validation(*self._checked_by, self.scaling_, DataStatistics(seen), self.model_.affine)
+            check_validation(*self._checked_by, self.scaling_, DataStatistics(seen), *self._map)
         return TrainingData(self._example_set(given, values), held, fingerprint)
+
+    @property
+    def _map(self) -> tuple[Affine, Curves | None]:
+        """The map from raw to model units."""
+        return self.model_.affine, self.model_.curves
 
     @property
     def _checked_by(self) -> tuple[Likelihood, Augmentation]:
@@ -515,7 +520,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                     f"target has shape {targets.shape}, but X has {values.shape}: pass a target for each example"
                 )
             if not held:
-                check_examples(*self._checked_by, DataStatistics(targets), fitted.model.affine, name="target")
+                affine, curves = self._map
+                check_examples(*self._checked_by, DataStatistics(targets), affine, name="target", curves=curves)
         weights = None if given.sample_weight is None else mean_one(sample_weights(given.sample_weight, len(values)))
         if given.groups is not None and windows_of(values) is not None:
             raise RecordError(
@@ -738,9 +744,10 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                 self._fitted, given, self.precision, self.missing, self.kind, values.shape[1:], *by_name
             )
             if data.target is None:
-                check_examples(*self._checked_by, DataStatistics(values), self.model_.affine)
+                affine, curves = self._map
+                check_examples(*self._checked_by, DataStatistics(values), affine, curves=curves)
             else:
-                check_domain(self.augmentation_, DataStatistics(values), self.model_.affine)
+                check_domain(self.augmentation_, DataStatistics(values), *self._map)
             return values, None
         parameters = (given, self.precision, self.missing, self.kind)
         prepared = prepare(

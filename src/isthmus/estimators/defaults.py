@@ -222,10 +222,10 @@ def resolve_defaults(
     records: dict[str, Any] = {name: auto[name] if isinstance(value, str) else value for name, value in given.items()}
     records |= {"scaling": scaling, "likelihood": with_classes("likelihood", records["likelihood"], classes)}
     if isinstance(given["likelihood"], str) or own_target:  # one that "auto" chose needs no check
-        check_domain(augmentation, statistics, affine)
+        check_domain(augmentation, statistics, affine, curves)
         check_made(records["likelihood"], augmentation)
     else:
-        check_examples(records["likelihood"], augmentation, statistics, affine, examples.at)
+        check_examples(records["likelihood"], augmentation, statistics, affine, examples.at, curves=curves)
     double = precision == "float64"
     raw_dtype = np.dtype(np.float64) if double else wide_enough(statistics)
     axes = axes_of(shared_by(resolved, values.ndim), values.ndim)

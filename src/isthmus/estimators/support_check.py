@@ -18,7 +18,7 @@ from isthmus.data.statistics import DataStatistics
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.likelihoods import Likelihood, Support
-from isthmus.scaling import Affine, MinMax, NoScaling, Scaling, UInt8, range_of, within
+from isthmus.scaling import Affine, Curves, MinMax, NoScaling, Scaling, UInt8, range_of, within
 
 __all__ = [
     "accepts_made",
@@ -42,6 +42,7 @@ def check_examples(
     affine: Affine,
     positions: Place | None = None,
     name: str = "",
+    curves: Curves | None = None,
 ) -> None:
     """`DataError` unless the augmentation accepts examples, and the likelihood what the augmentation makes of them.
 
@@ -51,16 +52,22 @@ def check_examples(
         affine: the map from raw to model units.
         positions: names the place of a value in messages.
         name: the name of the examples in messages; "" for those of the training.
+        curves: the map from raw to model units where it is not affine.
     """
     with _named(name):
-        check_domain(augmentation, statistics, affine)
+        check_domain(augmentation, statistics, affine, curves)
         check_made(likelihood, augmentation)
         if augmentation.made().kept:
-            _check_support(likelihood, statistics, affine, positions)
+            _check_support(likelihood, statistics, affine, positions, curves)
 
 
 def check_validation(
-    likelihood: Likelihood, augmentation: Augmentation, scaling: Scaling, statistics: DataStatistics, affine: Affine
+    likelihood: Likelihood,
+    augmentation: Augmentation,
+    scaling: Scaling,
+    statistics: DataStatistics,
+    affine: Affine,
+    curves: Curves | None = None,
 ) -> None:
     """`check_examples` for validation data. A warning is enough for values beyond those that the scaling was fitted to.
 
@@ -68,28 +75,32 @@ def check_validation(
         likelihood, augmentation, scaling: the components.
         statistics: the statistics of the validation examples, in raw units.
         affine: the map from raw to model units.
+        curves: the map where it is not affine.
     """
     if augmentation.made().kept:
         with _named("validation_data"):
             check_steps(likelihood, statistics.values, affine)
     try:
-        check_examples(likelihood, augmentation, statistics, affine, name="validation_data")
+        check_examples(likelihood, augmentation, statistics, affine, name="validation_data", curves=curves)
     except DataError as error:
         if scaling.axes(statistics.values.ndim) is None:  # it does not depend on the data
             raise
         warnings.warn(str(error), IsthmusWarning, stacklevel=5)
 
 
-def check_domain(augmentation: Augmentation, statistics: DataStatistics, affine: Affine) -> None:
+def check_domain(
+    augmentation: Augmentation, statistics: DataStatistics, affine: Affine, curves: Curves | None = None
+) -> None:
     """`DataError` unless examples are, in model units, values that the augmentation accepts.
 
     Args:
         augmentation: the augmentation.
         statistics: the statistics of the examples, in raw units.
         affine: the map from raw to model units.
+        curves: the map where it is not affine.
     """
     low, high = augmentation.domain
-    if not within(statistics, affine, low, high):
+    if not within(statistics, affine, low, high, curves):
         raise DataError(
             f"{augmentation!r} requires examples in [{low:g}, {high:g}] after scaling, and these are not; use scaling=MinMax(), or "
             "leave the augmentation out"
@@ -152,13 +163,15 @@ def _check_support(
     statistics: DataStatistics,
     affine: Affine,
     positions: Place | None,
+    curves: Curves | None,
     remedy: str = "NoScaling()",
 ) -> None:
     """`DataError` unless examples are, in model units, values that the likelihood accepts."""
-    for part, values, own, place in _parts(likelihood, statistics.values, affine, positions):
-        _check_support(part, DataStatistics(values), own, place, "Columns(..., numbers=NoScaling())")
+    for part, columns, values, own, place in _parts(likelihood, statistics.values, affine, positions):
+        bent = None if curves is None else Curves(*(side[list(columns)] for side in curves))
+        _check_support(part, DataStatistics(values), own, place, bent, "Columns(..., numbers=NoScaling())")
     support = likelihood.support
-    if not support.step and not within(statistics, affine, support.low, support.high):
+    if not support.step and not within(statistics, affine, support.low, support.high, curves):
         raise DataError(
             f"the {type(likelihood).__name__} likelihood requires examples {_accepted(support)}, and these are not; use "
             f"likelihood=Normal('learned'){', or scaling=MinMax()' if support.unit_interval else ''}"
@@ -181,8 +194,8 @@ def check_steps(likelihood: Likelihood, values: NDArray[Any], affine: Affine, po
         affine: the map from raw to model units.
         positions: names the place of a value in messages.
     """
-    for each in _parts(likelihood, values, affine, positions):
-        check_steps(*each)
+    for part, _, *each in _parts(likelihood, values, affine, positions):
+        check_steps(part, *each)
     support = likelihood.support
     if not support.step or _seen_at_once(support, values, affine):
         return
@@ -212,8 +225,8 @@ def _seen_at_once(support: Support, values: NDArray[Any], affine: Affine) -> boo
 
 def _parts(
     likelihood: Likelihood, values: NDArray[Any], affine: Affine, positions: Place | None
-) -> Iterator[tuple[Likelihood, NDArray[Any], Affine, Place]]:
-    """The likelihoods of some columns of a table that do not accept all values, with a copy of these columns."""
+) -> Iterator[tuple[Likelihood, tuple[int, ...], NDArray[Any], Affine, Place]]:
+    """The likelihoods of some columns of a table that do not accept all values, with these columns and a copy of their values."""
     for part, columns in likelihood.parts:
         if part.support != Support() and columns:
             own = Affine(*(np.broadcast_to(side, values.shape[1:])[list(columns)] for side in affine))
@@ -221,7 +234,7 @@ def _parts(
             def place(at: tuple[int, ...], columns: tuple[int, ...] = columns) -> str:
                 return (positions or Positions())((at[0], columns[at[1]]))
 
-            yield part, values[:, list(columns)], own, place
+            yield part, columns, values[:, list(columns)], own, place
 
 
 def _accepted(support: Support) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from isthmus.data.kinds import Kind
 from isthmus.data.statistics import DataStatistics
 from isthmus.scaling.affine import MinMax, NoScaling, Standard, UInt8
 from isthmus.scaling.base import Affine, Per, Scaling
+from isthmus.scaling.curves import Curves
 
 __all__ = ["Range", "choose", "range_of", "shared_by", "wide_enough", "within"]
 
@@ -65,10 +67,16 @@ def wide_enough(statistics: DataStatistics) -> np.dtype[Any]:
     return dtype
 
 
-def within(statistics: DataStatistics, affine: Affine, least: float, largest: float) -> bool:
+def within(
+    statistics: DataStatistics, affine: Affine, least: float, largest: float, curves: Curves | None = None
+) -> bool:
     """Whether the scaled examples are in [least, largest], as a likelihood expects, apart from rounding."""
     if least == -np.inf and largest == np.inf:
         return True
+    if curves is not None:  # they increase: minimum and maximum become minimum and maximum
+        ends = torch.from_numpy(np.stack(statistics.min_max((0,))).astype(np.float64))
+        bent = Curves(*map(torch.as_tensor, curves)).bend(ends).numpy()
+        return not bool((bent < least - 1e-9).any() or (bent > largest + 1e-9).any())
     ends = statistics.min_max_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
     low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in ends)
     return not bool((low < least - 1e-9).any() or (high > largest + 1e-9).any())

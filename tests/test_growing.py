@@ -338,6 +338,7 @@ def test_calibration_excludes_training_examples(grown: Path, tmp_path: Path) -> 
     said = says(*words, "--normal", str(normal))
     assert "90 of 131 examples of normal.csv were trained on: they are left out" in said
     assert "90 of 131 examples are training examples: their scores are more normal than those of new examples" in said
+    assert "41 of 131 examples are also among the normal examples that set the threshold" in said
     marks = np.genfromtxt(tmp_path / "a.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")["trained_on"]
     learned = rows(split_by_kind(ROWS).train)
     assert [each == "yes" for each in marks] == [row.tobytes() in learned for row in np.concatenate([ROWS, NEW])]

@@ -356,6 +356,15 @@ def test_patches_are_detected_when_asked_for(tiles: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the guarantee counts patches and not images" in done.stdout
     assert "spot/0.png patch 0,0" in (tiles / "patches.csv").read_text()
+    assert "set the threshold" not in done.stdout
+
+
+def test_patches_that_set_their_threshold_are_named(tiles: Path) -> None:
+    words = ["--data", "tiles/test", "--normal", "tiles/test/good", "--patches", "8", "--out", "both-patches.csv"]
+    done = detected(tiles, *words, "--false-alarm-rate", "0.2")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "36 of 72 examples are also among the normal examples that set the threshold, and the guarantee is for" in said
 
 
 @pytest.mark.parametrize(

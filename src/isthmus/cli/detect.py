@@ -12,7 +12,7 @@ from isthmus.cli.console import counted, print_json, print_line, print_notes, pr
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.detect_images import ImageTask, detect_in_images
 from isthmus.cli.detect_series import detect_in_series
-from isthmus.cli.detection_task import DetectionTask, print_written, trained_marks
+from isthmus.cli.detection_task import DetectionTask, judged_note, print_written, trained_marks
 from isthmus.cli.options import DetectorFields, Json, Out, Run, Save, check_save_path, with_fields
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def _detect_in_examples(task: DetectionTask) -> None:
     examples = NormalExamples() if loaded is not None else normal_examples(run, ae, task.data_options, task.normal)
     patches = evaluation_note(dataset.ids, dataset.train.shape[1], dataset.train_labels is not None, detects=True)
     marks, trained = trained_marks(run, dataset.train)
-    notes = (*dataset.notes, part_note, *examples.notes, trained, patches)
+    judged = judged_note(dataset.train, examples)
+    notes = (*dataset.notes, part_note, *examples.notes, trained, judged, patches)
     print_notes([each for each in notes if each], task.as_json)
     detector = loaded or calibrated(run, ae, examples, task.new, task.as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys() | marks)

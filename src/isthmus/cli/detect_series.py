@@ -45,7 +45,7 @@ def _in_one_go(task: DetectionTask) -> None:
         truth = anomaly_labels(labels, f"column {source.options.labels}", rows)
         check_both(truth)
     marks, trained = trained_marks(task.run, windows.values)
-    detector = task.detector(ae, [*windows.notes, trained])
+    detector = task.detector(ae, [*windows.notes, trained], windows.values)
     found = detect_series(detector, windows)
     metrics = None if truth is None else series_metrics(found, truth)
     written = detection.write_series(task.path, found, _of_steps(windows, marks))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments.run_record import DataSource
 
-__all__ = ["DetectionTask", "print_written", "trained_marks"]
+__all__ = ["DetectionTask", "judged_note", "print_written", "trained_marks"]
 
 
 class DetectionTask(NamedTuple):
@@ -44,11 +44,12 @@ class DetectionTask(NamedTuple):
 
         return run_folder.open_run(self.run) if self.loaded is None else self.loaded.autoencoder_
 
-    def detector(self, ae: Autoencoder, notes: Sequence[str]) -> OutlierDetector:
-        """The loaded detector, or one that is calibrated now, and saved. Prints notes."""
+    def detector(self, ae: Autoencoder, notes: Sequence[str], windows: Any = None) -> OutlierDetector:
+        """The loaded detector, or one that is calibrated now, and saved. Prints notes, also about the windows (n, length, channels)."""
         options = self.data_options._replace(options=self.data_options.options.replace(labels=None))
         normal = NormalExamples() if self.loaded is not None else normal_examples(self.run, ae, options, self.normal)
-        print_notes([each for each in (*notes, *normal.notes) if each], self.as_json)
+        judged = "" if windows is None else judged_note(windows, normal, "windows")
+        print_notes([each for each in (*notes, *normal.notes, judged) if each], self.as_json)
         detector = self.loaded or calibrated(self.run, ae, normal, self.new, self.as_json)
         if self.save is not None:
             detector.save(self.save)
@@ -75,6 +76,29 @@ def trained_marks(run: Path, values: Any) -> tuple[dict[str, Any], str]:
         "the column trained_on says which"
     )
     return {"trained_on": np.where(found, "yes", "no")}, note
+
+
+def judged_note(values: Any, normal: NormalExamples, what: str = "examples") -> str:
+    """A note on examples that set the threshold by which they are judged; "" if there are none.
+
+    Args:
+        values: the examples (n, *shape) that are judged.
+        normal: the normal examples.
+        what: what the examples are.
+    """
+    import numpy as np
+
+    from isthmus.experiments.membership import example_keys
+
+    if normal.examples is None:
+        return ""
+    both = int(np.isin(example_keys(values), example_keys(normal.examples)).sum())
+    if not both:
+        return ""
+    return (
+        f"{both:,} of {len(values):,} {what} are also among the normal {what} that set the threshold, and the guarantee is for others: "
+        "give others with --normal"
+    )
 
 
 def print_written(written: list[Path], save: Path | None, n_references: int) -> None:

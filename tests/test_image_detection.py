@@ -364,7 +364,9 @@ def test_patches_that_set_their_threshold_are_named(tiles: Path) -> None:
     done = detected(tiles, *words, "--false-alarm-rate", "0.2")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "36 of 72 examples are also among the normal examples that set the threshold, and the guarantee is for" in said
+    assert (
+        "36 of 72 examples are also among the normal examples that set the threshold, and the guarantee is for" in said
+    )
 
 
 @pytest.mark.parametrize(

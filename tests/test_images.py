@@ -357,9 +357,10 @@ def test_a_comparison_reports_how_data_were_read_and_a_detector_how_many_example
 def test_new_images_are_read_like_those_of_the_run(bottle: Path) -> None:
     gray = Image.open(bottle / "data/test/spot/0.png").convert("L")
     gray.save(bottle / "gray.png")
-    for name, notes in {"data/test/spot/0.png": 1, "gray.png": 2}.items():
+    for name, notes in {"data/test/spot/0.png": 2, "gray.png": 3}.items():
         out = run("encode", "r", "--data", name, "--out", "codes.npy", cwd=bottle)
         assert "1 image was resized to 8x8" in out
+        assert "1 image changes its aspect ratio, by a factor of up to 1.20\n" in out
         assert out.partition("written:")[0].count("note:") == notes
         assert "a .npy file cannot contain the ids" in out
     assert "1 image was converted from gray to color" in out

@@ -57,6 +57,18 @@ def test_a_cropped_image_is_the_middle(kind: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(turned, square.swapaxes(0, 1))
 
 
+def test_images_whose_aspect_ratio_changes_are_counted(tmp_path: Path) -> None:
+    for number, size in enumerate([(40, 20), (20, 10), (30, 20), (10, 20), (41, 20)]):  # the last differs by rounding
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"{number}.png")
+    assert read(tmp_path, resize=(20, 10)).notes == (
+        "4 images were resized to 20x10",
+        "2 images change their aspect ratio, by a factor of up to 4.00: to keep it, use fit='letterbox' or 'crop' (--fit)",
+    )
+    assert len(read(tmp_path, resize=(20, 10), cache=0).notes) == 3
+    for fit in ("letterbox", "crop"):
+        assert not any("change" in note for note in read(tmp_path, resize=(20, 10), fit=fit).notes)
+
+
 @pytest.mark.parametrize("fit", ["stretch", "letterbox", "crop"])
 def test_the_same_aspect_ratio_is_resized_in_the_same_way(fit: str, tmp_path: Path) -> None:
     pixels, notes = only(tmp_path, PIXELS["color"], resize=(20, 10), fit=fit)

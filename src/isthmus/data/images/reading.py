@@ -114,7 +114,7 @@ def read_images(path: Path, options: ReadOptions, run: Reused | None = None) -> 
         *left_out.sentences(),
         *notes_on_files(path, read, options, reading.broken, reading.misnamed),
         *rewritten(reading.changed, kind, options.resize),
-        *fit_note(Resize.of(options), [page.size for file in read for page in file.pages]),
+        *fit_note(Resize.of(options), [page.size for file in read for page in file.pages], run is None),
     ]
     if not whole:
         n = sum(len(part.values) for part in parts_read)

@@ -52,6 +52,13 @@ class Resize(NamedTuple):
         (height, width), (h, w) = own, self.size
         return 0.0 if self.fit != "crop" else 1 - min(height * w, width * h) / max(height * w, width * h)
 
+    def stretch(self, own: Size) -> float:
+        """The factor by which the aspect ratio of an image changes, 1 if it changes by rounding alone."""
+        (height, width), (h, w) = own, self.size
+        if self.fit != "stretch" or round(width * h / height) == w or round(height * w / width) == h:
+            return 1.0
+        return max(height * w, width * h) / min(height * w, width * h)
+
     def border(self, own: Size) -> float:
         """The share of the border in the resized image."""
         (a, b), (h, w) = self.inner(own), self.size
@@ -78,15 +85,21 @@ def resized(image: Image, resize: Resize) -> Array:
     return np.pad(pixels, [*borders, *[(0, 0)] * (pixels.ndim - 2)], mode="edge")
 
 
-def fit_note(resize: Resize | None, sizes: Sequence[Size]) -> list[str]:
-    """A note on the border of letterboxed images, or on what is cut off from others; none where there is neither.
+def fit_note(resize: Resize | None, sizes: Sequence[Size], can_choose: bool = True) -> list[str]:
+    """A note on images whose aspect ratio changes, on the border of letterboxed images, or on what is cut off; none without any.
 
     Args:
         resize: how images are resized.
         sizes: height and width of each image before it is resized.
+        can_choose: whether the user can choose another way, as a run cannot.
     """
     if resize is None:
         return []
+    factors = [factor for factor in map(resize.stretch, sizes) if factor > 1]
+    if factors:
+        what, its = ("image changes", "its") if len(factors) == 1 else ("images change", "their")
+        advice = ": to keep it, use fit='letterbox' or 'crop' (--fit)" if can_choose else ""
+        return [f"{len(factors):,} {what} {its} aspect ratio, by a factor of up to {max(1.01, *factors):.2f}{advice}"]
     shares = {
         "of the pixels of these images are border": [resize.border(size) for size in sizes],
         "of the pixels of these images are cut off": [resize.lost(size) for size in sizes],

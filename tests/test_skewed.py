@@ -249,14 +249,37 @@ def test_errors_of_a_detector_are_in_model_units() -> None:
     np.testing.assert_allclose(found / found.mean(0), errors / errors.mean(0), rtol=1e-3)
 
 
-def test_a_file_whose_curves_do_not_increase_is_refused(fitted: Autoencoder, tmp_path: Path) -> None:
+def swapped(tangents: torch.Tensor) -> torch.Tensor:
+    return tangents.flip(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "problem"),
+    [
+        ("curve_knots", swapped, "the knots of a curve do not increase"),
+        ("curve_values", swapped, "the knots of a curve do not increase"),
+        ("curve_tangents", swapped, "in the wrong order"),
+        ("curve_tangents", lambda tangents: tangents / 4, "too near"),
+        ("curve_shift", lambda shift: shift - 1, "too near"),  # of a curve without a logarithm
+        ("curve_shift", lambda shift: shift * np.nan, "not finite"),
+        (
+            "curve_shift",
+            lambda shift: shift - 1e9 * torch.tensor([0, 1, 0, 0]),
+            "does not make the least value positive",
+        ),
+    ],
+)
+def test_a_file_whose_curves_no_fit_can_give_is_refused(
+    name: str, damage: Any, problem: str, fitted: Autoencoder, tmp_path: Path
+) -> None:
     fitted.save(tmp_path / "m.safetensors")
+    load(tmp_path / "m.safetensors")
     with opened(tmp_path / "m.safetensors") as contents:
         tensors = contents.all_tensors(checked=False)
         metadata = {name: text for name, text in contents.metadata.items() if name != CHECKSUM}
-    tensors["curve_knots"] = tensors["curve_knots"].flip(1)
+    tensors[name] = damage(tensors[name])
     (tmp_path / "bad.safetensors").write_bytes(b"".join(map(bytes, serialize(metadata, tensors))))
-    with pytest.raises(ModelFileError, match="do not increase"):
+    with pytest.raises(ModelFileError, match=problem):
         load(tmp_path / "bad.safetensors")
 
 

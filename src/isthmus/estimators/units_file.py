@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -37,9 +38,19 @@ def read_curves(header: Header, tensors: Tensors, scaling: Scaling) -> Curves | 
     shapes = [tuple(side.shape) for side in curves]
     if k < 2 or shapes != [(d, k), (d, k), (d,), (d, 2)] or any(side.dtype != torch.float64 for side in curves):
         raise RecordError(f"curves of shapes {shapes} do not fit {header.shape}")
-    if not all((side.diff(dim=1) > 0).all() for side in (curves.knots, curves.values)):
-        raise RecordError("the knots of a curve do not increase")
+    if problem := curves.problem():
+        raise RecordError(problem)
+    extent = read_extent(header, tensors)
+    if extent is not None:
+        _check_logarithms(curves, np.broadcast_to(extent.least, header.shape).ravel())
     return Curves(*(side.numpy() for side in curves))
+
+
+def _check_logarithms(curves: Curves, least: NDArray[Any]) -> None:
+    """`RecordError` unless the training values of each logarithm are above the point where it continues as its tangent."""
+    first, last = curves.tangents.exp().unbind(1)
+    if bool(((last > first) & (torch.from_numpy(least.astype(np.float64)) + curves.shift <= 0)).any()):
+        raise RecordError("the shift of a logarithm does not make the least value positive")
 
 
 def read_extent(header: Header, tensors: Tensors) -> Extent | None:

@@ -24,6 +24,7 @@ _MOST_ROWS, _MOST_VALUES = 100_000, 1 << 24  # of the examples that curves are f
 _REACH = math.log(
     10.0
 )  # the logarithm continues as its tangent below a tenth of the least and above ten times the largest value
+_ROUNDED = 1e-6  # of logarithms
 _GAP = 64  # the smallest distance of knots, in rounding errors of the largest
 _INSIDE = 1e-6  # the distance of neighboring intervals of ranks, in their length
 _RARE = 5  # rows, at least, of each different value on average, in a feature of which all are frequent
@@ -85,6 +86,16 @@ class Curves(NamedTuple):
             inside = (side == knot) & frequent[columns, knot] & ~self._logarithmic
             at = torch.where(inside, self.knots[columns, knot], at)
         return at
+
+    def problem(self) -> str:
+        """Why these are no curves that a fit can give; "" if nothing is wrong. A swapped pair of tangents would be no logarithm."""
+        if not all(side.isfinite().all() for side in self):
+            return "a value of a curve is not finite"
+        if not all((side.diff(dim=1) > 0).all() for side in (self.knots, self.values)):
+            return "the knots of a curve do not increase"
+        plain = (self.tangents == 0).all(1) & (self.shift >= 0)
+        apart = self.tangents[:, 1] - self.tangents[:, 0] >= 2 * _REACH - _ROUNDED
+        return "" if (plain | apart).all() else "the tangents of a logarithm are too near, or in the wrong order"
 
     @property
     def _logarithmic(self) -> Tensor:

@@ -198,7 +198,7 @@ def section_of_many(figures: list[dict[str, Any]], how: str) -> str:
         f"`augmentation=Crop({CROP})` in batches of {BATCH_OF_CROPS}. *Before the epoch* every photograph is decoded two times.",
         f"{n_threads()} threads decode beside the steps.",
     ]
-    return "\n".join([BEGIN_MANY, *text, "", *lines, "", how, END_MANY])
+    return "\n".join(["", BEGIN_MANY, "### Many photographs", "", *text, "", *lines, "", how, END_MANY])
 
 
 def write(kept: Path, figures: list[dict[str, Any]], text: str, ends: tuple[str, str], how: str) -> None:

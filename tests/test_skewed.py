@@ -309,3 +309,27 @@ def test_uniform_ranks_are_values_of_a_unit_interval() -> None:
         Autoencoder(2, scaling=ranks, likelihood=Bernoulli(), **choices).fit(incomes, validation_data=late)
     drawn = Autoencoder(2, scaling=ranks, augmentation=Binarize(), likelihood=Bernoulli(), **choices).fit(incomes)
     assert np.isfinite(drawn.score_samples(incomes)).all()
+
+
+def test_an_extreme_value_is_blamed_and_not_what_it_distorts() -> None:
+    random = np.random.default_rng(0)
+    size = random.normal(size=400)
+    flats = pd.DataFrame(
+        {
+            "area": 60 * np.exp(0.4 * size) + random.normal(size=400),
+            "rent": 800 * np.exp(0.5 * size + 0.1 * random.normal(size=400)),
+            "rooms": 2.5 + size + 0.3 * random.normal(size=400),
+            "pets": pd.Categorical(np.where(size > 0.3, "yes", "no")),
+        }
+    )
+    ae = Autoencoder(3, scaling=PerColumn(("area", "rent"), ()), architecture=MLP((32,)), epochs=60, random_state=0)
+    detector = OutlierDetector(ae, anomaly_score="nats", random_state=0).fit(flats[:350])
+    for column, value in {"rent": 1e6, "area": 5_000.0, "rooms": 40.0}.items():
+        wrong = flats[370:].assign(**{column: value})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "column .* lies far outside the training range")
+            blamed = [each[0].feature for each in detector.attributions(wrong, n=1)]
+        assert blamed.count(column) == len(wrong), (column, blamed)
+    flipped = flats[370:].assign(pets=flats["pets"].cat.rename_categories({"yes": "no", "no": "yes"}))
+    blamed = [each[0].feature for each in detector.attributions(flipped, n=1)]
+    assert blamed.count("pets") >= 0.8 * len(flipped)

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from isthmus.scaling import Curves
 
 __all__ = ["Attribution", "TopFeatures", "attribute_by_error", "attribute_by_replacement"]
 
@@ -40,12 +43,14 @@ def attribute_by_replacement(
     errors: Doubles,
     n: int,
     classes: tuple[int, ...] = (),
+    curves: Curves | None = None,
 ) -> TopFeatures:
     """The features whose replacement by their expected value, one at a time, raises the score most.
 
     One extreme feature distorts the code, and so the reconstructions of other features: their errors are large, but it is the cause.
     It distorts its own reconstruction too. The expected value of a feature is therefore the value that equals its own reconstruction,
     found by one step of the secant method, which is exact for a linear autoencoder; or the reconstruction, if that raises the score more.
+    Steps are in the units of the model where these are curves of the raw values, such as logarithms: there it is nearly linear.
 
     Args:
         score, reconstruct: functions of rows (b, d) that return scores (b,) and reconstructions (b, d).
@@ -54,6 +59,7 @@ def attribute_by_replacement(
             is larger.
         n: the number of features to return.
         classes: for each feature the number of its categories, 0 for a number. A category is replaced by its reconstruction only.
+        curves: the map from raw to model units where it is not affine.
 
     Returns:
         The features (b, n), and their shares (b, n) in the sum of the rises of all candidates.
@@ -62,23 +68,43 @@ def attribute_by_replacement(
     rows = rows.astype(np.result_type(rows, np.float32), copy=False)
     categories = np.asarray(classes) > 0
     before, rises, index = score(rows), np.empty(candidates.shape), np.arange(len(rows))
-    differences = _finite_steps(reconstruct(rows) - rows, rows)
+    made, bent = reconstruct(rows), _bent(curves, rows)
+    differences = _finite_steps(_bent(curves, made) - bent, rows)
     for number, features in enumerate(candidates.T):
 
         def shifted(by: Array, features: Array = features) -> Array:
             changed = rows.copy()
             with np.errstate(over="ignore"):  # infinite values have a score too
-                changed[index, features] += by
+                if curves is None:
+                    changed[index, features] += by
+                else:
+                    moved = bent.copy()
+                    moved[index, features] += by
+                    values = _unbent(curves, moved)[index, features]
+                    changed[index, features] = (
+                        np.where(categories[features], values.round(), values) if classes else values
+                    )
             return changed
 
         step = differences[index, features]
         replaced = shifted(step)
-        remaining = _finite_steps(reconstruct(replaced) - replaced, rows)[index, features]
+        again = _bent(curves, reconstruct(replaced)) - _bent(curves, replaced)
+        remaining = _finite_steps(again, rows)[index, features]
         secant = _secant_step(step, remaining)
         extrapolated = shifted(np.where(categories[features], step, secant) if classes else secant)
         rises[:, number] = np.maximum(np.maximum(score(replaced), score(extrapolated)) - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(candidates, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+
+
+def _bent(curves: Curves | None, rows: Array) -> Array:
+    """Rows (b, d) in the units in which steps are made: those of the model if these are curves, else raw ones."""
+    return rows if curves is None else curves.bend(torch.from_numpy(rows)).numpy()
+
+
+def _unbent(curves: Curves, rows: Array) -> Array:
+    """Rows (b, d) in raw units."""
+    return curves.unbend(torch.from_numpy(rows)).numpy()
 
 
 def _finite_steps(steps: Array, rows: Array) -> Array:

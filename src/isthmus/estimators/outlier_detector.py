@@ -42,6 +42,7 @@ from isthmus.estimators.outlier_detector_file import DetectorPart, read_scorer, 
 from isthmus.estimators.outlier_scores import Kind, Scorer
 from isthmus.estimators.squared_errors import bounded_reconstructions, feature_errors, squared_errors
 from isthmus.estimators.unit_check import check_units_once
+from isthmus.scaling import Curves
 from isthmus.text import quoted
 
 __all__ = ["MIN_EXAMPLES", "OutlierDetector"]
@@ -380,6 +381,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             errors,
             n,
             ae.scaling_.classes,
+            None if ae.model_.curves is None else Curves(*(side.cpu() for side in ae.model_.curves)),
         )
 
     def _additive_scores(self, X: Any) -> Doubles:

@@ -194,8 +194,8 @@ def check_steps(likelihood: Likelihood, values: NDArray[Any], affine: Affine, po
         affine: the map from raw to model units.
         positions: names the place of a value in messages.
     """
-    for part, _, *each in _parts(likelihood, values, affine, positions):
-        check_steps(part, *each)
+    for part, _, own, scaled, place in _parts(likelihood, values, affine, positions):
+        check_steps(part, own, scaled, place)
     support = likelihood.support
     if not support.step or _seen_at_once(support, values, affine):
         return

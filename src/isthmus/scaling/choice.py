@@ -74,8 +74,8 @@ def within(
     if least == -np.inf and largest == np.inf:
         return True
     if curves is not None:  # they increase: minimum and maximum become minimum and maximum
-        ends = torch.from_numpy(np.stack(statistics.min_max((0,))).astype(np.float64))
-        bent = Curves(*map(torch.as_tensor, curves)).bend(ends).numpy()
+        both = torch.from_numpy(np.stack(statistics.min_max((0,))).astype(np.float64))
+        bent = Curves(*map(torch.as_tensor, curves)).bend(both).numpy()
         return not bool((bent < least - 1e-9).any() or (bent > largest + 1e-9).any())
     ends = statistics.min_max_for(np.broadcast_shapes(affine.shift.shape, affine.scale.shape))
     low, high = ((side.astype(np.float64) - affine.shift) / affine.scale for side in ends)

@@ -278,6 +278,7 @@ def test_results_are_bit_identical_for_every_order_and_grouping_of_rows(
 
 
 OF_COUNTS = {"counts", "recommender"}  # recipes for whole numbers from 0
+OF_IMAGES = {"photos", "quantized"}
 
 
 @pytest.mark.parametrize("name", thorough_where(recipes.__all__, lambda name: name != "deep"))
@@ -292,7 +293,7 @@ def test_a_recipe_learns_images(name: str, digits: data.Dataset) -> None:
 @pytest.mark.parametrize(
     "name",
     thorough_where(
-        [name for name in recipes.__all__ if name not in {"quantized", *OF_COUNTS}], lambda name: name != "variational"
+        [name for name in recipes.__all__ if name not in OF_IMAGES | OF_COUNTS], lambda name: name != "variational"
     ),
 )
 def test_a_recipe_takes_tables(name: str, rng: np.random.Generator) -> None:

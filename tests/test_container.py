@@ -405,10 +405,10 @@ def test_sizes_in_a_header_cost_neither_memory_nor_time(changes: dict[str, Any],
     times = list[float]()
     before = memory("VmRSS", anew=True)
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()  # of this process, whatever else the machine does
         with pytest.raises(ModelFileError):
             load(path)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     assert min(times) < 0.05
     assert memory("VmHWM") - before < 4 << 20
 

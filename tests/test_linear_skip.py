@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,11 @@ from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conditional, Conv, LinearSkip
 from isthmus.augmentations import Flip
 from isthmus.bottlenecks import Gaussian
-from isthmus.errors import RecordError
-from isthmus.likelihoods import Bernoulli, Normal
+from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.likelihoods import Bernoulli, Normal, Weighted
+from isthmus.nn.principal import principal_components
 from isthmus.optimizers import AdamW
+from isthmus.scaling import NoScaling
 
 SKIP = LinearSkip(MLP((16,)))
 
@@ -105,3 +109,53 @@ def test_maps_of_codes_and_conditional_networks_are_refused(X: np.ndarray) -> No
         Autoencoder(2, architecture=LinearSkip(Conv((4,), code="map")), random_state=0).initialize(X)
     with pytest.raises(RecordError, match=r"write Conditional\(LinearSkip"):
         LinearSkip(Conditional())
+
+
+def test_examples_with_weights_count_in_the_map(X: np.ndarray) -> None:
+    rows, weights = np.vstack([X, 50 * np.eye(40)[:3]]), np.r_[np.ones(len(X)), np.zeros(3)]
+    still = {"architecture": SKIP, "likelihood": Normal("learned"), "scaling": NoScaling(), "epochs": 1}
+    still |= {"optimizer": AdamW(1e-12), "random_state": 0}
+    ae, expected = Autoencoder(3, **still).fit(rows, sample_weight=weights), PCA(3).fit(X)
+    np.testing.assert_allclose(ae.reconstruct(X), expected.inverse_transform(expected.transform(X)), atol=1e-4)
+    twice = Autoencoder(3, **still).fit(X, sample_weight=np.r_[np.full(50, 3.0), np.ones(150)])
+    repeated = Autoencoder(3, **still).fit(np.vstack([X, X[:50], X[:50]]))
+    np.testing.assert_allclose(twice.reconstruct(X), repeated.reconstruct(X), atol=1e-4)
+
+
+def test_a_column_without_weight_is_not_in_the_map(X: np.ndarray) -> None:
+    weighted = untrained(X, likelihood=Weighted(Normal("learned"), (1.0,) * 30 + (0.0,) * 10))
+    scale, expected = X.std(0)[:30], PCA(5).fit(X[:, :30] / X.std(0)[:30])
+    restored = expected.inverse_transform(expected.transform(X[:, :30] / scale)) * scale
+    np.testing.assert_allclose(weighted.reconstruct(X)[:, :30], restored, atol=1e-4)
+
+
+def test_a_map_stays_whatever_examples_follow(X: np.ndarray) -> None:
+    ae = untrained(X, warm_start=True, epochs=1)
+    begin = [value.clone() for name, value in ae.model_.named_buffers() if "coder" in name]
+    for trained in (copy.deepcopy(ae).fit(X[:3]), copy.deepcopy(ae).partial_fit(X[:2])):
+        now = [value for name, value in trained.model_.named_buffers() if "coder" in name]
+        assert all(map(torch.equal, begin, now))
+
+
+def test_a_sample_of_the_stream_decides_the_map(X: np.ndarray) -> None:
+    ae = Autoencoder(5, architecture=SKIP, likelihood=Normal("learned"), random_state=0)
+    ae.partial_fit(X[:2], scaling_sample=X)
+    assert torch.equal(ae.model_.encoder.weight, untrained(X).model_.encoder.weight)
+
+
+def test_few_first_examples_of_a_stream_cause_a_warning(X: np.ndarray) -> None:
+    ae = Autoencoder(5, architecture=SKIP, likelihood=Normal("learned"), random_state=0)
+    with pytest.warns(IsthmusWarning, match="of 2 examples .* 5 dimensions; .*scaling_sample"):
+        ae.partial_fit(X[:2])
+
+
+def test_few_examples_with_many_features_need_no_covariance_of_features() -> None:
+    rows = np.random.default_rng(0).normal(size=(6, 20_000))  # the covariance would take 1.6 GB, and minutes
+    found = principal_components((rows - rows.mean(0)).astype(np.float32), 6)
+    np.testing.assert_allclose(found.explained_variance_[:5], PCA(5).fit(rows).explained_variance_, rtol=1e-4)
+
+
+def test_the_smallest_values_have_a_map(X: np.ndarray) -> None:
+    choices = {"scaling": NoScaling(), "precision": "float64"}
+    small = untrained(1e-25 * X, **choices).reconstruct(1e-25 * X)
+    np.testing.assert_allclose(1e25 * small, untrained(X, **choices).reconstruct(X), atol=1e-4)

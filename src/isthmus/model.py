@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Pair
+from isthmus.architectures.base import Architecture, Pair, StartExamples
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood
@@ -154,13 +154,19 @@ class Model(InUnits):
         return self.architecture.start_examples(self.likelihood.encoder_shape(self.shape))
 
     @torch.no_grad()
-    def start(self, x: Tensor, target: Tensor) -> None:
+    def start(self, x: Tensor, target: Tensor, weights: Tensor | None) -> None:
+        own = target is not x
         if self.fill is not None:
             x, target = (rows.where(~rows.isnan(), self.fill) for rows in (x, target))
-        same = self.likelihood.outputs(self.shape) == self.shape
+        target = target if own else x
+        same, seen = self.likelihood.outputs(self.shape) == self.shape, self.likelihood.encoder_input(x)
         linear = self.likelihood.mean(target) == target if same else torch.zeros_like(target)
-        shown, pair = self.likelihood.encoder_input(x), Pair(self.encoder, self.decoder)
-        self.architecture.start(pair, shown, target, linear.all(0), self.bottleneck.size, self.code)
+        weights = x.new_ones(len(x)) if weights is None else weights / weights.mean()
+        importance = seen.new_ones(seen.shape[1:])
+        if seen.shape == x.shape:
+            importance *= torch.as_tensor(self.likelihood.weights_of(self.shape)).to(importance)
+        shown = StartExamples(seen, target, weights, importance, linear.all(0))
+        self.architecture.start(Pair(self.encoder, self.decoder), shown, self.bottleneck.size, self.code)
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The loss of reconstructing the target, with the code used in training. Penalties count in training mode only."""

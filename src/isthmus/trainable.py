@@ -104,8 +104,8 @@ class Trainable(nn.Module):
         """The number of examples that `start` receives at most; 0 if it needs none."""
         return 0
 
-    def start(self, x: Tensor, target: Tensor) -> None:
-        """Sets weights from examples (b, *shape) and their targets before the first step, in place; by default none."""
+    def start(self, x: Tensor, target: Tensor, weights: Tensor | None) -> None:
+        """Sets weights from examples (b, *shape), their targets and weights (b,) before the first step, in place; by default none."""
 
     def factors(self, progress: float) -> tuple[float, ...] | None:
         """The factors of scheduled penalties after this fraction of the training; None if all are 1."""

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from isthmus.data.kinds import Kind
 from isthmus.records import Record
 
-__all__ = ["Architecture", "Initialization", "Pair", "ReceptiveField", "blank", "initialize"]
+__all__ = ["Architecture", "Initialization", "Pair", "ReceptiveField", "StartExamples", "blank", "initialize"]
 
 Initialization = Literal["glorot", "he", "lecun", "normal", "truncated"]
 """The scheme of the initial weights; `initialize` defines the distributions."""
@@ -24,6 +24,24 @@ class Pair(NamedTuple):
 
     encoder: nn.Module
     decoder: nn.Module
+
+
+class StartExamples(NamedTuple):
+    """Training examples that `Architecture.start` receives.
+
+    Attributes:
+        x: examples (b, *shape) as the encoder receives them.
+        target: what the decoder is to give (b, *example), in model units.
+        weights: of the losses of the examples, (b,), above 0, with mean 1.
+        importance: how much the values that the encoder receives count in the loss, (*shape).
+        linear: whether the likelihood takes an output as it is for the mean of a value, (*example).
+    """
+
+    x: Tensor
+    target: Tensor
+    weights: Tensor
+    importance: Tensor
+    linear: Tensor
 
 
 class ReceptiveField(NamedTuple):
@@ -90,16 +108,12 @@ class Architecture(Record):
         """
         return 0
 
-    def start(
-        self, pair: Pair, x: Tensor, target: Tensor, linear: Tensor, size: int, code: Callable[[Tensor], Tensor]
-    ) -> None:
+    def start(self, pair: Pair, shown: StartExamples, size: int, code: Callable[[Tensor], Tensor]) -> None:
         """Sets weights from training examples before the first step, in place; by default none.
 
         Args:
             pair: what `build` gave.
-            x: examples (b, *shape) as the encoder receives them.
-            target: what the decoder is to give (b, *example), in model units.
-            linear: whether the likelihood takes an output as it is for the mean of a value, (*example).
+            shown: random training examples.
             size: features of the code, without a context.
             code: the codes (b, size) of the encoder's outputs (b, encoder_outputs).
         """

@@ -72,13 +72,11 @@ class Conditional(Architecture):
     def start_examples(self, shape: tuple[int, ...]) -> int:
         return self.of.start_examples(shape)
 
-    def start(
-        self, pair: Pair, x: Tensor, target: Tensor, linear: Tensor, size: int, code: Callable[[Tensor], Tensor]
-    ) -> None:
+    def start(self, pair: Pair, shown: StartExamples, size: int, code: Callable[[Tensor], Tensor]) -> None:
         encoder, decoder = pair
         assert isinstance(encoder, ContextAdded)
         assert isinstance(decoder, ContextJoined)
-        self.of.start(Pair(encoder.inner, decoder.inner), x, target, linear, size, code)
+        self.of.start(Pair(encoder.inner, decoder.inner), shown, size, code)
 
     def build(
         self,

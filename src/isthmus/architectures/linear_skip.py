@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Pair
+from isthmus.architectures.base import Architecture, Pair, StartExamples
 from isthmus.architectures.mlp import MLP
 from isthmus.data.kinds import Kind
 from isthmus.errors import RecordError
@@ -21,6 +22,7 @@ from isthmus.records import record
 __all__ = ["LinearSkip"]
 
 _START_VALUES, _START_EXAMPLES = 2**25, 20_000  # that principal components are computed from
+_ROWS = 512  # that are computed with in float64 at once
 _LEAST_VARIANCE = 1e-6  # of a component, relative to the first: below, it is rounding
 
 
@@ -29,7 +31,9 @@ class LinearSkip(Architecture):
     """Another architecture with a linear map beside its encoder, and one beside its decoder. Training begins with PCA.
 
     The encoder's map gives the principal components of the training examples, each with variance 1, and the decoder's map the
-    examples by least squares. Both stay as they are. What the networks of ``of`` add is multiplied by a learned factor each, which is
+    examples by least squares; of many examples, of 20,000 or of as many as have 2^25 values, drawn at random. Missing values count as
+    the mean of their feature, and weights of examples and columns count. Both maps stay as they are: with ``partial_fit`` those of the
+    first examples, or of ``scaling_sample``. What the networks of ``of`` add is multiplied by a learned factor each, which is
     0 at first (Bachlechner, Majumder, Mao, Cottrell & McAuley 2021, "ReZero is all you need"), so that they learn what PCA misses. This
     helps where few examples have many features, as photographs and textures, and where the relations of columns are nearly linear.
 
@@ -101,30 +105,49 @@ class LinearSkip(Architecture):
         )
 
     @torch.no_grad()
-    def start(
-        self, pair: Pair, x: Tensor, target: Tensor, linear: Tensor, size: int, code: Callable[[Tensor], Tensor]
-    ) -> None:
+    def start(self, pair: Pair, shown: StartExamples, size: int, code: Callable[[Tensor], Tensor]) -> None:
         encoder, decoder = pair
         assert isinstance(encoder, WithLinearMap)
         assert isinstance(decoder, WithLinearMap)
-        rows = x.flatten(1).double().numpy(force=True)
-        mean = rows.mean(0)
-        centered = (rows - mean).astype(np.float32)
-        size = min(size, *centered.shape)
-        if not centered.any():
+        if encoder.mapped.any():  # an untrained model that has its map, from other examples perhaps
             return
-        pca = principal_components(centered, size)
-        variance = np.asarray(pca.explained_variance_, np.float64)
+        x, roots = shown.x.flatten(1), shown.weights.sqrt().to(shown.x)[:, None]
+        mean, metric = weighted_mean(x, shown.weights), shown.importance.flatten().double().sqrt().numpy(force=True)
+        scaled = (x - mean.to(x)) * roots * shown.importance.flatten().sqrt().to(x)
+        unit = float(scaled.abs().max())  # so that squares neither overflow nor vanish
+        if not unit:
+            return
+        if (shown.weights != shown.weights[0]).any():
+            scaled = torch.cat([scaled, -scaled])  # their mean, which scikit-learn subtracts, is 0
+        pca = principal_components((scaled / unit).float().numpy(force=True), min(size, *x.shape))
+        variance = np.asarray(pca.explained_variance_, np.float64) * unit**2
         used = variance > _LEAST_VARIANCE * variance[0]
-        axes = np.asarray(pca.components_, np.float64)[used] / np.sqrt(variance[used])[:, None]
-        encoder.set_map(axes, -axes @ mean)
-        if target.shape[1:] != decoder.outputs:
+        axes = np.asarray(pca.components_, np.float64)[used] * metric / np.sqrt(variance[used])[:, None]
+        encoder.set_map(axes, -axes @ mean.numpy(force=True))
+        if shown.target.shape[1:] != decoder.outputs:
             return
-        z = code(encoder(x)).double().numpy(force=True)
-        y = target.flatten(1).double().numpy(force=True)
-        centers, means = z.mean(0), y.mean(0)
-        slopes = np.linalg.lstsq(z - centers, y - means, rcond=1e-6)[0].T * linear.flatten().numpy(force=True)[:, None]
-        decoder.set_map(slopes, means * linear.flatten().numpy(force=True) - slopes @ centers)
+        z = torch.cat([code(encoder(part)) for part in shown.x.split(self.inference_batch_size)])
+        slopes, bias = least_squares(z.flatten(1), shown.target.flatten(1), shown.weights)
+        linear = shown.linear.flatten().numpy(force=True)
+        decoder.set_map(slopes * linear[:, None], bias * linear)
+
+
+def weighted_mean(rows: Tensor, weights: Tensor) -> Tensor:
+    """The mean (d,) of rows (n, d) with weights (n,), in float64."""
+    total = sum(
+        (part.double() * of.double()[:, None]).sum(0)
+        for part, of in zip(rows.split(_ROWS), weights.split(_ROWS), strict=True)
+    )
+    return torch.as_tensor(total) / weights.double().sum()
+
+
+def least_squares(z: Tensor, y: Tensor, weights: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The slopes (d, k) and the bias (d,) of y (n, d) given z (n, k), with weights (n,)."""
+    centers, means, roots = weighted_mean(z, weights), weighted_mean(y, weights), weights.double().sqrt()[:, None]
+    inverse = torch.linalg.pinv((z.double() - centers) * roots, rtol=1e-6) * roots.T
+    parts = zip(inverse.split(_ROWS, 1), y.split(_ROWS), strict=True)
+    slopes = torch.as_tensor(sum(own @ (part.double() - means) for own, part in parts)).T
+    return slopes.numpy(force=True), (means - slopes @ centers).numpy(force=True)
 
 
 class WithLinearMap(nn.Module):

@@ -612,6 +612,17 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if not fitted.state.step:
             start(fitted.model, examples, self.augmentation_, fitted.seed)
 
+    def _start_stream(self, examples: Source) -> None:
+        """`_start` with the first examples of a stream, which may be few."""
+        if self.model_.start_examples and len(examples) <= self.bottleneck_.size:
+            warnings.warn(
+                f"the linear maps of {self.architecture_!r} come from the principal components of {len(examples)} examples and stay so, "
+                f"for a code of {self.bottleneck_.size} dimensions; pass more as scaling_sample, drawn at random from all data",
+                IsthmusWarning,
+                stacklevel=3,
+            )
+        self._start(examples)
+
     def _with_progress(self, reports: Reports) -> Reports:
         """The reports, with a progress bar if `verbose`."""
         if not self.verbose:
@@ -621,7 +632,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     def initialize(self, X: Any, y: Any = None) -> Self:
         """Chooses all components for the examples and draws the weights, without training.
 
-        `fit` with the same random state begins with this model.
+        `fit` of X with the same random state begins with this model; with target or sample_weight the principal components of
+        `LinearSkip` differ.
 
         Args:
             X: examples (n, *shape).
@@ -660,7 +672,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     ) -> Self:
         """Trains one epoch on more examples, at the optimizer's full learning rate, with the full weight of scheduled penalties.
 
-        The first call decides the scaling and all "auto" choices. Later calls do not change them.
+        The first call decides the scaling and all "auto" choices, and the principal components of `LinearSkip`, unless `initialize` did.
+        Later calls do not change them.
 
         Args:
             X: examples (n, *shape).
@@ -668,7 +681,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             sample_weight: (n,), at least 0. Unlike in `fit` the loss of an example is multiplied by its weight as it is, since the weights
                 of other calls are unknown.
             classes: all labels that y will have, for the first call; without it those in its y.
-            scaling_sample: other examples (m, *shape), which decide scaling and choices instead of X. Only the first call accepts them.
+            scaling_sample: other examples (m, *shape), which decide scaling and choices instead of X, and without target the principal
+                components of `LinearSkip`. Only the first call accepts them.
                 Draw them at random from all data: a column that is constant in the first part of a stream would get a wrong scale.
                 A warning names columns whose later values lie far outside of the sample.
 
@@ -695,7 +709,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                         "scaling_sample is for the first call of partial_fit only, and this is a later call: leave it out"
                     )
                 labels = y if classes is None else classes  # of X, not of the sample
-                working._prepare_model(Given(scaling_sample, classes=labels), anew=True, minimum=1)
+                sample, _ = working._prepare_model(Given(scaling_sample, classes=labels), anew=True, minimum=1)
+                if target is None:
+                    working._start_stream(working._source(sample))
             given = Given(X, y, target, classes=classes)
             values, _ = working._prepare_model(given, anew=False, minimum=1)
             if self._fitted is None:
@@ -705,7 +721,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             source = working._training_source(working._example_set(given, values))
             if sample_weight is not None:
                 source = working._weighted(source, sample_weights(sample_weight, len(values)))
-            working._start(source)
+            if self._fitted is None and (scaling_sample is None or target is not None):
+                working._start_stream(source)
             for _ in working._record_history(train(working.model_, source, config, state=state)):
                 pass
         self._fitted = working._fitted

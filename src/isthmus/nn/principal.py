@@ -31,7 +31,9 @@ def principal_components(centered: NDArray[np.float32], size: int) -> PCA:
     from sklearn.decomposition import PCA
 
     n_features = centered.shape[1]
-    if n_features < _WIDE or size >= min(centered.shape):
+    if size >= min(centered.shape) and n_features >= max(_WIDE, len(centered)):
+        solver = "full"  # of few examples; their covariance would have a row and a column for each feature
+    elif n_features < _WIDE or size >= min(centered.shape):
         solver = "covariance_eigh"
     elif size <= _MAX_ARPACK_COMPONENTS:
         solver = "arpack"

@@ -20,6 +20,8 @@ _MOST = 4096  # examples that are read at once
 def start(model: Trainable, examples: Source, augmentation: Augmentation, random_state: int) -> None:
     """Shows a model as many random examples as it requires before the first step, augmented and not corrupted.
 
+    Examples whose weight is 0 are left out.
+
     Args:
         model: changed in place.
         examples: the training examples.
@@ -29,11 +31,19 @@ def start(model: Trainable, examples: Source, augmentation: Augmentation, random
     if not model.start_examples:
         return
     generator = seeded(model.device, random_state, RandomStream.START)
-    rows = torch.as_tensor(random_subset(len(examples), model.start_examples, random_state))
+    every = torch.arange(len(examples))
+    weights = examples.weights(every)
+    if weights is not None:
+        every = every[weights.cpu() > 0]
+    if not len(every):
+        return
+    rows = every[torch.as_tensor(random_subset(len(every), model.start_examples, random_state))]
     inputs, targets = [], []
     for index in rows.split(chunk_size(_MOST, model.shape)):
         x = model.normalize(examples[index])
         x, target = augmented(model, augmentation, x, examples.target(x, index), generator)
         inputs.append(x)
-        targets.append(target)
-    model.start(torch.cat(inputs), torch.cat(targets))
+        if target is not x:
+            targets.append(target)
+    x = torch.cat(inputs)
+    model.start(x, torch.cat(targets) if targets else x, examples.weights(rows))

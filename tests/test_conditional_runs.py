@@ -11,7 +11,7 @@ from labeled_trees import KIND, X, write_tables
 from test_cli import Done, run
 
 import isthmus
-from isthmus import Autoencoder, compare, load, sweep
+from isthmus import Autoencoder, compare, load, robustness, sweep
 from isthmus.architectures import MLP, Conditional
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError
@@ -109,6 +109,20 @@ def test_a_table_with_gaps_is_completed_and_measured_with_labels(folder: Path) -
         assert whole.to_dict() != other.to_dict()
         with pytest.raises(DataError, match=r"is conditional .*: pass train_labels too"):
             column_figures(ae, part.test, part.test_labels, train=part.train)
+
+
+def test_robustness_completes_training_examples_with_their_labels() -> None:
+    gaps = np.where(np.arange(X.size).reshape(X.shape) % 7 == 0, np.nan, X)
+    ae = Autoencoder(1, architecture=Conditional(MLP((8,))), missing="allow", epochs=1, random_state=0).fit(gaps, KIND)
+    choices = {"levels": 0.3, "draws": 1, "baselines": ["training mean"], "train": gaps}
+    means = [
+        [each.mse for each in robustness(ae, gaps, KIND, train_labels=labels, **choices).figures]
+        for labels in (KIND, np.roll(KIND, 1))
+    ]
+    assert means[0][:2] == means[1][:2]  # of the identity and the autoencoder
+    assert means[0][2] != means[1][2]  # of the mean of the completed training examples
+    with pytest.raises(DataError, match=r"is conditional .*: pass train_labels too"):
+        robustness(ae, gaps, KIND, **choices)
 
 
 @pytest.mark.parametrize("words", [(), ("--samples", "5")], ids=" ".join)

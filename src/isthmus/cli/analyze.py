@@ -106,7 +106,8 @@ def robustness(
     with run_folder.reserve_folder(folder):
         check_writable(folder / "robustness.csv")
         run_folder.check_report_paths(folder)
-        result = robustness_curve.robustness(ae, part.test, part.test_labels, train=part.train, **choices)
+        given = {"train": part.train, "train_labels": part.train_labels} | choices
+        result = robustness_curve.robustness(ae, part.test, part.test_labels, **given)
         replace_file(folder / "robustness.csv", csv_records([each.to_dict() for each in result.figures]).encode())
         figures = save(result, folder / "figures")
     if as_json:

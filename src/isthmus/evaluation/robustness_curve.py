@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001  (takes_autoencoder gives the labels y to the examples X)
+# ruff: noqa: ARG001  (takes_autoencoder gives the labels y to the examples X, and train_labels to train)
 """How well an autoencoder denoises at growing levels of corruption, compared with the identity and other baselines.
 
 `robustness` measures all methods on the same examples with the same corruption. Baselines are fitted and their settings selected
@@ -49,6 +49,7 @@ def robustness(
     y: Any = None,
     *,
     train: Any = None,
+    train_labels: Any = None,
     kinds: Kinds = None,
     levels: Levels = None,
     baselines: Sequence[str] | None = None,
@@ -64,6 +65,7 @@ def robustness(
             first filled in by the autoencoder and count as true values, which favors the autoencoder.
         y: labels or covariates of X for a conditional autoencoder; others ignore it.
         train: training examples that baselines are fitted on; None for no baselines.
+        train_labels: labels or covariates of train for a conditional autoencoder.
         kinds: kinds of corruption, see `corruption_levels`.
         levels: levels of the corruption, see `corruption_levels`.
         baselines: names of baselines; None for all that apply to the examples. The result says why others were left out.

@@ -32,6 +32,7 @@ def _robustness_of_few(
     y: Any = None,
     *,
     train: Any = None,
+    train_labels: Any = None,
     kinds: Kinds = None,
     levels: Levels = None,
     baselines: Sequence[str] | None = None,
@@ -39,7 +40,7 @@ def _robustness_of_few(
     random_state: int = 0,
 ) -> Robustness:
     """The robustness on `n` examples with one draw of the corruption each: they are drawn, not averaged."""
-    options: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines}
+    options: dict[str, Any] = {"kinds": kinds, "levels": levels, "baselines": baselines, "train_labels": train_labels}
     return robustness(ae, X, y, train=train, draws=1, n=n, random_state=random_state, **options)
 
 

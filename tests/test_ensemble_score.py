@@ -18,7 +18,7 @@ from isthmus import Autoencoder, OutlierDetector, load
 from isthmus.architectures import MLP, Conditional
 from isthmus.data import Windows
 from isthmus.data.series.split_in_time import split_in_time
-from isthmus.errors import DataError, ModelFileError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError
 from isthmus.estimators.ensemble_score import EnsembleScore, LinearError
 
 Array = NDArray[Any]
@@ -115,6 +115,18 @@ def test_magnitudes_are_geometric_means() -> None:
     assert np.isfinite(near.magnitudes(np.array([1e38, -1e38]))).all()
 
 
+def test_a_gross_error_among_normal_examples_does_not_set_the_scale() -> None:
+    usual = np.exp(0.3 * standard(200, 3))
+    near, spoiled = (EnsembleScore.unscaled(standard(50).astype(np.float32), 2) for _ in range(2))
+    near = near.scaled(usual)
+    usual[7] = 1e6
+    spoiled = spoiled.scaled(usual)
+    for ours, expected in ((spoiled.floors, near.floors), (spoiled.spreads, near.spreads)):
+        assert (ours < 2 * expected).all(), "one in 200"
+    assert (np.abs(spoiled.centers - near.centers) < 0.1).all()
+    assert (EnsembleScore.unscaled(standard(50).astype(np.float32), 2).scaled(0 * usual).floors > 0).all()
+
+
 def test_shapes_have_no_level_and_no_amplitude() -> None:
     windows = np.random.default_rng(0).normal(size=(100, 6, 2)) * [1, 30]
     rows = windows.reshape(100, 12).astype(np.float32)
@@ -168,10 +180,34 @@ def test_a_spike_is_found_although_the_net_reconstructs_too_little(detector: Out
 
 def test_what_auto_stands_for_in_series(detector: OutlierDetector) -> None:
     assert detector.anomaly_score_ == "ensemble"
-    X, labels = np.asarray(cut(series(0, 200)).values), np.arange(97) % 2
+    X, labels = np.asarray(cut(series(0, 200), LENGTH).values), np.arange(25) % 2
     conditional = Autoencoder(2, architecture=Conditional(MLP(())), epochs=1, kind="series")
-    fitted = OutlierDetector(conditional, random_state=0).fit(X, labels)
+    fitted = OutlierDetector(conditional, false_alarm_rate=0.3, random_state=0).fit(X, labels)
     assert fitted.anomaly_score_ == "combined", "a neighbor may have another label"
+
+
+def test_windows_without_channels_have_a_shape_too(tmp_path: Path) -> None:
+    X = np.asarray(cut(series(0)[:, :1], LENGTH).values)[..., 0]
+    fitted = OutlierDetector(small(kind="series"), false_alarm_rate=0.2, random_state=0).fit(X)
+    fitted.save(tmp_path / "d")
+    assert parts(tmp_path / "d")[1]["detector.near"].shape == (3, 4)
+    np.testing.assert_array_equal(load(tmp_path / "d").score_samples(X), fitted.score_samples(X))
+
+
+def test_a_series_that_ends_without_values_gives_no_scale() -> None:
+    rows = series(0)
+    rows[440:] = np.nan
+    with pytest.raises(DataError, match="held out from training has an observed value"):
+        OutlierDetector(small(missing="allow"), random_state=0).fit(cut(rows))
+
+
+def test_overlapping_windows_in_an_array_are_named() -> None:
+    X = np.asarray(cut(series(0)).values)
+    choices = {"autoencoder": small(kind="series", epochs=1), "false_alarm_rate": 0.1, "random_state": 0}
+    with pytest.warns(IsthmusWarning, match="each example shares 6 of 8 time steps with the next one"):
+        OutlierDetector(**choices).fit(X)
+    OutlierDetector(**choices).fit(X[::4])  # which share none
+    OutlierDetector(**choices).fit(np.repeat(X[::4][:25], 2, 0))  # nor do equal ones
 
 
 def test_references_of_a_frozen_autoencoder(detector: OutlierDetector) -> None:

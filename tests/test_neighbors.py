@@ -280,3 +280,7 @@ def test_a_detector_of_a_run_has_its_training_examples_as_references(tmp_path: P
         assert done.returncode == 0, done.stderr
         assert load(tmp_path / "d").n_references_ == 180 + held_out // 2
         assert "with its threshold and 190 normal examples" in done.stdout
+    (tmp_path / "t.csv").unlink()
+    done = run("detect", "r", "-d", "other.csv", "--save", "d", "--normal", "new.csv", cwd=tmp_path)
+    assert "scores by distance use the normal examples alone, since those that r was trained on are gone" in done.stdout
+    assert load(tmp_path / "d").n_references_ == held_out // 2

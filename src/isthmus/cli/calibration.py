@@ -53,7 +53,8 @@ def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, norma
     reference = run_labels.with_contexts(ae, reference)
     if normal is not None:
         fresh, note = exclude_trained(run_data.membership_of(run), reference)
-        return NormalExamples(fresh, (note, early_stopping_note(run, ae, fresh)), _training_examples(run, ae))
+        training, problem = _training_examples(run, ae)
+        return NormalExamples(fresh, (note, early_stopping_note(run, ae, fresh), problem), training)
     part = run_data.split_of(run, reference, ae.missing)
     examples, others = of_trained_classes(part.test, part.test_labels, part.train_labels)
     notes = (*part.notes, early_stopping_note(run, ae, examples))
@@ -66,18 +67,21 @@ def normal_examples(run: Path, ae: Autoencoder, data_options: DataOptions, norma
     return NormalExamples(examples, (*notes, note), part.train)
 
 
-def _training_examples(run: Path, ae: Autoencoder) -> Any:
-    """The examples that the run was trained on, for distances in tables and series; None for others, or if the run's data are gone."""
+def _training_examples(run: Path, ae: Autoencoder) -> tuple[Any, str]:
+    """The examples that the run was trained on, for distances in tables and series, else None; and a note if the run's data are gone."""
     from isthmus.errors import DataError
     from isthmus.experiments import run_data
 
-    if ae.kind_ not in {"table", "series"}:
-        return None
+    if ae.kind_ not in {"table", "series"} or ae._uses_y:
+        return None, ""
     try:
         own = run_data.load_examples(run, None, ae, allow_extreme=True)[1]
-        return run_data.split_of(run, own, ae.missing).train
-    except (DataError, OSError):
-        return None
+        return run_data.split_of(run, own, ae.missing).train, ""
+    except (DataError, OSError) as error:
+        return (
+            None,
+            f"scores by distance use the normal examples alone, since those that {run} was trained on are gone: {error}",
+        )
 
 
 def early_stopping_note(run: Path, ae: Autoencoder, normal: Any) -> str:

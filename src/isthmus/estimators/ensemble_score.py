@@ -22,6 +22,7 @@ _LEAST_ERROR = 1e-12  # of a feature, in squared model units: below are rounding
 _ROUNDING = 1e-6
 _LEAST_STD = 0.1  # of a window, in standard deviations of the channel: noise has no shape
 _LARGEST_EXPONENT = 700.0  # whose exponential is finite
+_LARGEST_USUAL = 100  # medians: a gross error among normal examples must not set the scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +106,8 @@ class EnsembleScore:
         return cls(*measures, window, nothing, nothing, nothing)
 
     def scaled(self, measured: Doubles) -> Self:
-        """The score with the scale of what was measured of normal examples, (n, terms)."""
-        usual = [column[np.isfinite(column)] for column in measured.T]
+        """The score with the scale of what was measured of normal examples, (n, terms): of each at most a hundred medians."""
+        usual = [_bounded(column[np.isfinite(column)]) for column in measured.T]
         floors, centers, spreads = log_scales([column if column.size else np.zeros(1) for column in usual])
         return replace(self, floors=floors, centers=centers, spreads=spreads)
 
@@ -159,3 +160,9 @@ class EnsembleScore:
         channels = self.neighbors.references.reshape(-1, self.window[1])
         least: Doubles = np.maximum(_LEAST_STD**2 * channels.var(0, dtype=np.float64), TINY)
         return least
+
+
+def _bounded(values: Doubles) -> Doubles:
+    """Values (n,), at most `_LARGEST_USUAL` times the median of those above 0."""
+    positive = values[values > 0]
+    return np.minimum(values, _LARGEST_USUAL * np.median(positive)) if positive.size else values

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from isthmus.architectures import Modules
 from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.sample_weights import sample_weights
-from isthmus.data.series.split_in_time import split_in_time
+from isthmus.data.series.split_in_time import shared_steps, split_in_time
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.validation import Examples, blocks
 from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
@@ -76,16 +76,16 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             ``FrozenEstimator`` of a fitted one, which is not trained again: `fit` then requires examples that it was not
             trained on (see `from_fitted`).
         anomaly_score: the score that makes an example anomalous; "combined", "code", "standardized" and "nats" in nats.
-            "combined", the auto score of images: minus the log-densities of the code (a mixture,
+            "combined", the auto score of images and kind="windows": minus the log-densities of the code (a mixture,
             `outlier_scores.CodeDensity`) and of the standardized error (`outlier_scores.ErrorDensity`), treated as independent. On held-out
             training digits it ranked anomalies far better than "error" and "nats", and as well as "code" or better.
             "code", "standardized": only the first, or only the second of these two terms.
-            "ensemble", the auto score of series and windows: the mean distance to the five nearest training windows, the same for
+            "ensemble", the auto score of series: the mean distance to the five nearest training windows, the same for
             shapes (each channel of a window with mean 0 and standard deviation 1), the standardized error of the autoencoder, and the
             error of PCA with as many components as the code has, at most half the features. Their logarithms, standardized on held-out
             windows, are averaged (`ensemble_score.EnsembleScore`). On synthetic and real series it ranked at least as well as each of
-            them on average; see docs/series.md. The detector and its file keep training windows, at most 10,000. Other examples have
-            no shape.
+            them on average; see docs/series.md. The detector and its file keep training windows: of more than 10,000, or of
+            more than 8 million values, a random part. Other examples have no shape.
             "neighbors", the auto score of tables: the mean distance to the five nearest examples not in the calibration set, in model
             units (Ramaswamy et al. 2000, "Efficient algorithms for mining outliers from large data sets"; here averaged), the
             standardized error, and the probability of values as low or as high (`neighbors.TailProbability`), on a common scale
@@ -236,7 +236,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             more = ae._examples(references, computable="all")
             _refuse_contained(values, more)
         parts = values[not_calibration], values[held_out]
-        scorer = Scorer.fit(ae, kind, *parts, seed, training=values[training], references=more)
+        self._warn_of_shared_steps(ae, examples.values)
+        known = values[training] if kind == "ensemble" else None  # a copy, which other scores do without
+        scorer = Scorer.fit(ae, kind, *parts, seed, training=known, references=more)
         scores = np.sort(scorer(ae, values[calibration]))
         fitted = {
             "autoencoder_": ae,
@@ -525,6 +527,19 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             )
             return -math.inf
         return float(scores[k - 1])
+
+    def _warn_of_shared_steps(self, ae: Autoencoder, values: Array) -> None:
+        """Warns if the examples (n, time, ...) of an array are windows that overlap, of which a random part is no new data."""
+        if self.contamination is not None or ae.kind_ != "series" or windows_of(values) is not None:
+            return
+        if n := shared_steps(values):
+            warnings.warn(
+                f"each example shares {n} of {values.shape[1]} time steps with the next one, and a random part of them calibrates: "
+                "more normal examples may be flagged than the threshold says; cut the series with isthmus.data.Windows, of which the "
+                "latest windows calibrate",
+                IsthmusWarning,
+                stacklevel=4,
+            )
 
 
 def _auto_score(ae: Autoencoder) -> Kind:

@@ -103,7 +103,7 @@ def expected_tensors(
         d = n_features
         expected |= {"linear.mean": (d,), "linear.axes": (_axes_count(stored, d), d), "linear.weights": (d,)}
         near = stored.get("near")
-        expected["near"] = (3, 4) if len(shape) == 2 and near is not None and near.shape == (3, 4) else (3, 3)
+        expected["near"] = (3, 4) if near is not None and near.shape == (3, 4) else (3, 3)
     if part.anomaly_score == "neighbors":
         near = stored.get("near")
         expected["near"] = (3, 2) if near is not None and near.shape == (3, 2) else (3, 3)  # older files have no tails
@@ -180,7 +180,7 @@ def _read_near(tensors: Tensors) -> TableScore | EnsembleScore:
         linear = LinearError(*(_array(tensors[f"linear.{name}"]) for name in ("mean", "axes", "weights")))
         _raise_if(bool(problem := linear.implausible(distance.references)), "linear", problem)
         shape = tensors["feature_errors"].shape  # of windows, if their shape is a fourth term
-        window = (shape[0], shape[1]) if len(tensors["near"].T) == 4 else None
+        window = (shape[0], math.prod(shape[1:])) if len(tensors["near"].T) == 4 else None
         near = EnsembleScore(distance, linear, window, *_array(tensors["near"]))
     _raise_if(bool(problem := near.implausible()), "near", problem)
     return near

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from isthmus.data.memmap import Rows, selected_rows
 from isthmus.data.missing import count_observed
 from isthmus.data.validation import blocks
+from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.ensemble_score import EnsembleScore
 from isthmus.estimators.inference import in_batches
@@ -178,11 +179,16 @@ class Scorer:
     @classmethod
     def _ensemble(cls, ae: Autoencoder, weights: Doubles | None, held_out: Array, rows: Array) -> Self:
         """The sum of distances, error and error of PCA: these are fitted on references (m, d), and their scales on held-out examples."""
-        window = (ae.shape_[0], ae.shape_[1]) if ae.kind_ == "series" else None
+        window = (ae.shape_[0], math.prod(ae.shape_[1:])) if ae.kind_ == "series" else None
         near = EnsembleScore.unscaled(rows, math.prod(ae.code_shape_), window)
         measured = cls("ensemble", weights, near=near)._per_example(
             ae, held_out, lambda _, errors, x, observed: near.measures(x, observed, errors)
         )
+        if np.isnan(measured).all():
+            raise DataError(
+                "none of the examples that are held out from training has an observed value, so that the score has no scale: leave out "
+                "examples without values, or pass anomaly_score='error'"
+            )
         near = near.scaled(measured)
         scores = -cls("ensemble", weights, near=near)(ae, held_out)
         return cls("ensemble", weights, near=near, usual=float(np.median(scores)))

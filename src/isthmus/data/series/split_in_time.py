@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,10 @@ import numpy.typing as npt
 from isthmus.data.series.window_array import WindowArray
 from isthmus.errors import DataError
 
-__all__ = ["split_in_time"]
+__all__ = ["shared_steps", "split_in_time"]
 
 Rows = npt.NDArray[np.int64]
+_COMPARED = 8  # examples of an array, each with the next one
 
 
 def split_in_time(windows: WindowArray, fractions: Sequence[float]) -> list[Rows]:
@@ -56,3 +58,18 @@ def _of_one_machine(windows: WindowArray, numbers: Rows, fractions: Sequence[flo
         parts.append(apart)
         end = int(windows.begins[apart[0]]) if len(apart) else end
     return parts[::-1]
+
+
+def shared_steps(values: npt.NDArray[Any]) -> int:
+    """How many time steps each example of an array (n, time, ...) shares with the next one, if at least half of them; else 0.
+
+    The first examples are compared. Equal ones share nothing.
+    """
+    few = np.asarray(values[: _COMPARED + 1])
+    one, following, length = few[:-1], few[1:], few.shape[1]
+    if len(few) < 2 or np.array_equal(one, following, equal_nan=True):
+        return 0
+    for step in range(1, length // 2 + 1):
+        if np.array_equal(one[:, step:], following[:, :-step], equal_nan=True):
+            return int(length - step)
+    return 0

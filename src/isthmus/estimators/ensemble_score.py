@@ -165,4 +165,5 @@ class EnsembleScore:
 def _bounded(values: Doubles) -> Doubles:
     """Values (n,), at most `_LARGEST_USUAL` times the median of those above 0."""
     positive = values[values > 0]
-    return np.minimum(values, _LARGEST_USUAL * np.median(positive)) if positive.size else values
+    bounded: Doubles = np.minimum(values, _LARGEST_USUAL * np.median(positive)) if positive.size else values
+    return bounded

@@ -292,6 +292,14 @@ def test_the_command_line_prints_the_chosen_columns(tmp_path: Path) -> None:
     assert "1 of 3 columns by logarithm: income" in " ".join(result.output.split())
 
 
+def test_whole_numbers_have_finite_densities_at_frequent_values() -> None:
+    raw = np.zeros((40, 2, 2), np.uint8)
+    raw[32, 0], raw[:, 1, 0] = (132, 7), np.arange(40) % 3
+    ae = quick(Quantile(ties="interval")).initialize(raw)
+    assert ae.model_.log_scales_of(ae.model_.normalize(torch.as_tensor(raw))).isfinite().all()
+    assert np.array_equal(ae.model_.denormalize(ae.model_.normalize(torch.as_tensor(raw))).round().numpy(), raw)
+
+
 def test_uniform_ranks_are_values_of_a_unit_interval() -> None:
     incomes = np.exp(np.random.default_rng(0).normal(size=(80, 3)))
     choices: dict[str, Any] = {"epochs": 2, "random_state": 0}

@@ -10,7 +10,7 @@ import torch
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Pair, blank
+from isthmus.architectures.base import Architecture, Pair, StartExamples, blank
 from isthmus.architectures.mlp import MLP
 from isthmus.data.kinds import Kind
 from isthmus.errors import NotPossibleError, RecordError

@@ -26,6 +26,7 @@ _REACH = math.log(
 )  # the logarithm continues as its tangent below a tenth of the least and above ten times the largest value
 _ROUNDED = 1e-6  # of logarithms
 _GAP = 64  # the smallest distance of knots, in rounding errors of the largest
+_ROUNDING = 2.0**-52  # of float64
 _INSIDE = 1e-6  # the distance of neighboring intervals of ranks, in their length
 _RARE = 5  # rows, at least, of each different value on average, in a feature of which all are frequent
 _END = 0.1  # the distance of the first and the last rank from 0 and 1, in rows
@@ -168,6 +169,7 @@ def by_quantiles(column: Doubles, count: int, normal: bool, precision: float, in
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(np.int64)
     different = np.unique(ordered)
     few = intervals and len(different) <= min(count, len(ordered) // _RARE)
+    precision = max(precision, _ROUNDING) if intervals else precision  # that of whole numbers is 0
     gap = _GAP * precision * float(np.abs(ordered[[0, -1]]).max())
     knots = _apart(different if few else np.unique(ordered[places]), gap)
     first, last = np.searchsorted(ordered, knots, "left"), np.searchsorted(ordered, knots, "right")

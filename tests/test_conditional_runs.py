@@ -89,6 +89,7 @@ def test_samples_have_the_labels_that_are_asked_for(folder: Path) -> None:
     _is_one_sentence(run("sample", "trees", "--label", "fir", cwd=folder), "'fir': expected one of ash, elm, oak")
 
 
+@pytest.mark.thorough
 def test_a_table_with_gaps_is_completed_and_measured_with_labels(folder: Path) -> None:
     lines = (folder / "trees.csv").read_text().splitlines()
     gone = [",".join(["", *line.split(",")[1:]]) if row % 3 == 1 else line for row, line in enumerate(lines)]

@@ -319,6 +319,7 @@ def test_uniform_ranks_are_values_of_a_unit_interval() -> None:
     assert np.isfinite(drawn.score_samples(incomes)).all()
 
 
+@pytest.mark.thorough
 def test_an_extreme_value_is_blamed_and_not_what_it_distorts() -> None:
     random = np.random.default_rng(0)
     size = random.normal(size=400)

@@ -9,6 +9,7 @@ Read in this order:
     recurrent  gated units over time: Recurrent
     attention  a small transformer over time: Attention
     modules    the user's own two modules: Modules
+    wrapping   what architectures around another one have in common
     linear_skip  another architecture with a linear map beside it, which begins as PCA: LinearSkip
     conditional  another architecture that also receives labels or covariates: Conditional
 """

@@ -10,9 +10,8 @@ import torch
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Pair, StartExamples, blank
-from isthmus.architectures.mlp import MLP
-from isthmus.data.kinds import Kind
+from isthmus.architectures.base import Pair, StartExamples, blank
+from isthmus.architectures.wrapping import Wrapping
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.nn.invariant_layers import Dense
 from isthmus.records import Count, record
@@ -21,7 +20,7 @@ __all__ = ["Conditional"]
 
 
 @record
-class Conditional(Architecture):
+class Conditional(Wrapping):
     """Another architecture whose encoder and decoder also receive the label or the covariates of each example, the context.
 
     With ``Gaussian`` it is the conditional variational autoencoder (Sohn, Lee & Yan 2015, "Learning structured output representation
@@ -36,7 +35,6 @@ class Conditional(Architecture):
         context: the number of context features: one for each class, or one for each covariate. "auto": as many as ``fit(X, y)`` finds.
     """
 
-    of: Architecture = MLP()
     context: Count | Literal["auto"] = "auto"
 
     @model_validator(mode="after")
@@ -44,30 +42,6 @@ class Conditional(Architecture):
         if self.of.context is not None:
             raise ValueError(f"of={self.of!r} is conditional already; give the architecture without Conditional")
         return self
-
-    def for_kind(self, kind: Kind) -> Conditional:
-        return self.replace(of=self.of.for_kind(kind))
-
-    @property
-    def user_defined(self) -> bool:
-        return self.of.user_defined
-
-    @property
-    def stochastic(self) -> bool:
-        return self.of.stochastic
-
-    @property
-    def inference_batch_size(self) -> int:
-        return self.of.inference_batch_size
-
-    def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return self.of.positions(shape)
-
-    def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        return self.of.prefers_bfloat16(shape)
-
-    def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        return self.of.supports_bfloat16(shape)
 
     def start_examples(self, shape: tuple[int, ...]) -> int:
         return self.of.start_examples(shape)

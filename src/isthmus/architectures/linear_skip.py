@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
-from isthmus.architectures.base import Architecture, Pair, StartExamples
-from isthmus.architectures.mlp import MLP
-from isthmus.data.kinds import Kind
+from isthmus.architectures.base import Pair, StartExamples
+from isthmus.architectures.wrapping import Wrapping
 from isthmus.errors import RecordError
 from isthmus.nn.invariant import dense
 from isthmus.nn.principal import principal_components
@@ -27,7 +26,7 @@ _LEAST_VARIANCE = 1e-6  # of a component, relative to the first: below, it is ro
 
 
 @record
-class LinearSkip(Architecture):
+class LinearSkip(Wrapping):
     """Another architecture with a linear map beside its encoder, and one beside its decoder. Training begins with PCA.
 
     The encoder's map gives the principal components of the training examples, each with variance 1, and the decoder's map the
@@ -48,34 +47,11 @@ class LinearSkip(Architecture):
         (4,)
     """
 
-    of: Architecture = MLP()
-
     @model_validator(mode="after")
     def _is_innermost(self) -> LinearSkip:
         if self.of.context is not None:
             raise ValueError(f"of={self.of!r} is conditional: write Conditional(LinearSkip(...)) instead")
         return self
-
-    def for_kind(self, kind: Kind) -> LinearSkip:
-        return self.replace(of=self.of.for_kind(kind))
-
-    @property
-    def user_defined(self) -> bool:
-        return self.of.user_defined
-
-    @property
-    def stochastic(self) -> bool:
-        return self.of.stochastic
-
-    @property
-    def inference_batch_size(self) -> int:
-        return self.of.inference_batch_size
-
-    def prefers_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        return self.of.prefers_bfloat16(shape)
-
-    def supports_bfloat16(self, shape: tuple[int, ...]) -> bool:
-        return self.of.supports_bfloat16(shape)
 
     def start_examples(self, shape: tuple[int, ...]) -> int:
         """The number of examples that `start` receives at most: 20,000, or as many as have 2^25 values.

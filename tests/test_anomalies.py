@@ -162,6 +162,18 @@ def test_an_extreme_value_has_the_attribution_and_not_its_neighbors() -> None:
     assert blamed.mean() > 0.97 > by_error.mean()
 
 
+def test_a_network_that_copies_blames_the_extreme_value_too() -> None:
+    """It expects every value that it is given, so that nothing changes if a value is replaced by the expected one."""
+    table = pd.DataFrame(rows(300), columns=NAMES).assign(kind=np.where(rows(300)[:, 0] > 0, "one", "two"))
+    copying = recipes.linear(8).set_params(kinds={"kind": "category"}, likelihood="auto", epochs=30, random_state=0)
+    detector = OutlierDetector(copying, random_state=0).fit(table[:250])
+    for name in NAMES:
+        wrong = table[250:].copy()
+        wrong[name] = wrong[name] + 12 * wrong[name].std()
+        blamed = [found[0].feature for found in detector.attributions(wrong, n=1)]
+        assert blamed.count(name) >= 45, (name, blamed)
+
+
 def test_missing_values_have_no_attribution() -> None:
     table = pd.DataFrame(rows(500), columns=NAMES).mask(np.random.default_rng(4).random((500, 6)) < 0.1)
     detector = OutlierDetector(quick(epochs=25, missing="allow"), random_state=0).fit(table[:400])

@@ -44,12 +44,14 @@ def attribute_by_replacement(
     n: int,
     classes: tuple[int, ...] = (),
     curves: Curves | None = None,
+    typical: Array | None = None,
 ) -> TopFeatures:
     """The features whose replacement by their expected value, one at a time, raises the score most.
 
     One extreme feature distorts the code, and so the reconstructions of other features: their errors are large, but it is the cause.
     It distorts its own reconstruction too. The expected value of a feature is therefore the value that equals its own reconstruction,
-    found by one step of the secant method, which is exact for a linear autoencoder; or the reconstruction, if that raises the score more.
+    found by one step of the secant method, which is exact for a linear autoencoder; or the reconstruction, or a typical value, if that
+    raises the score more: a network that copies a feature expects what it is given.
     Steps are in the units of the model where these are curves of the raw values, such as logarithms: there it is nearly linear.
 
     Args:
@@ -60,6 +62,7 @@ def attribute_by_replacement(
         n: the number of features to return.
         classes: for each feature the number of its categories, 0 for a number. A category is replaced by its reconstruction only.
         curves: the map from raw to model units where it is not affine.
+        typical: (d,) a typical value of each feature, such as the median of training; None: unknown.
 
     Returns:
         The features (b, n), and their shares (b, n) in the sum of the rises of all candidates.
@@ -92,9 +95,20 @@ def attribute_by_replacement(
         remaining = _finite_steps(again, rows)[index, features]
         secant = _secant_step(step, remaining)
         extrapolated = shifted(np.where(categories[features], step, secant) if classes else secant)
-        rises[:, number] = np.maximum(np.maximum(score(replaced), score(extrapolated)) - before, 0)
+        best = np.maximum(score(replaced), score(extrapolated))
+        if typical is not None:
+            best = np.maximum(best, score(_with_typical(rows, features, typical)))
+        rises[:, number] = np.maximum(best - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(candidates, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+
+
+def _with_typical(rows: Array, features: NDArray[np.int64], typical: Array) -> Array:
+    """Rows (b, d) with a typical value in place of one feature of each, (b,). A missing value stays."""
+    changed, index = rows.copy(), np.arange(len(rows))
+    missing = np.isnan(rows[index, features])
+    changed[index, features] = np.where(missing, rows[index, features], typical[features])
+    return changed
 
 
 def _bent(curves: Curves | None, rows: Array) -> Array:

@@ -384,6 +384,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             n,
             ae.scaling_.classes,
             None if ae.model_.curves is None else Curves(*(side.cpu() for side in ae.model_.curves)),
+            self._scorer.typical(ae.model_),
         )
 
     def _additive_scores(self, X: Any) -> Doubles:

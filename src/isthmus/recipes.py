@@ -49,7 +49,9 @@ __all__ = [
 
 
 def deep(size: int | Literal["auto"] = "auto") -> Autoencoder:
-    """Dense layers of 512 and 256 units each way: the default for any data. The code is 32-dimensional, or half of the features.
+    """The default for any data: dense layers of 512 and 256 units each way. The code is 32-dimensional, or half of the features.
+
+    With missing="allow" it is the default for missing values, `LinearSkip(MLP((128,)))`.
 
     Paper: Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks".
 
@@ -60,7 +62,7 @@ def deep(size: int | Literal["auto"] = "auto") -> Autoencoder:
         >>> isthmus.recipes.deep(16).set_params(epochs=1, random_state=0).fit(X).code_shape_
         (16,)
     """
-    return Autoencoder("auto" if size == "auto" else Identity(size), architecture=MLP())
+    return Autoencoder("auto" if size == "auto" else Identity(size))
 
 
 def simple(size: int = 32) -> Autoencoder:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.model import Model
 from isthmus.scaling import Curves
 
-__all__ = ["Attribution", "TopFeatures", "attribute_by_error", "attribute_by_replacement"]
+__all__ = ["Attribution", "TopFeatures", "attribute_by_error", "attribute_by_replacement", "typical_values"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -101,6 +102,23 @@ def attribute_by_replacement(
         rises[:, number] = np.maximum(best - before, 0)
     order = np.argsort(-rises, axis=1, kind="stable")[:, :n]
     return np.take_along_axis(candidates, order, 1), _shares(np.take_along_axis(rises, order, 1), rises.sum(1))
+
+
+def typical_values(model: Model, references: Array) -> Array:
+    """The median of each feature over normal examples, in raw units (d,); of a category the most frequent one.
+
+    Args:
+        model: the model.
+        references: the examples (m, d), in model units.
+    """
+    middle = np.median(references, axis=0)
+    if model.scaling.classes:
+        category = model.scaling.spread(torch.tensor(model.scaling.classes)).numpy() > 0
+        middle = np.where(category, references.mean(0), middle)
+    with torch.no_grad():
+        rows = torch.from_numpy(middle).to(model.shift.device, model.dtype).reshape(1, *model.shape)
+        raw: Array = model.denormalize(rows).reshape(-1).numpy(force=True)
+    return raw
 
 
 def _with_typical(rows: Array, features: NDArray[np.int64], typical: Array) -> Array:

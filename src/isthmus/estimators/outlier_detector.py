@@ -30,6 +30,7 @@ from isthmus.estimators.attribution import (
     TopFeatures,
     attribute_by_error,
     attribute_by_replacement,
+    typical_values,
 )
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
@@ -374,6 +375,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
 
     def _top_features(self, values: Array, n: int) -> TopFeatures:
         errors, ae, context = self.contributions(values).reshape(len(values), -1), self.autoencoder_, context_of(values)
+        near = self._scorer.near
         if len(ae.shape_) > 1:
             return attribute_by_error(errors, n)
         return attribute_by_replacement(
@@ -384,7 +386,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             n,
             ae.scaling_.classes,
             None if ae.model_.curves is None else Curves(*(side.cpu() for side in ae.model_.curves)),
-            self._scorer.typical(ae.model_),
+            None if near is None else typical_values(ae.model_, near.neighbors.references),
         )
 
     def _additive_scores(self, X: Any) -> Doubles:

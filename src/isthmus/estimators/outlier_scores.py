@@ -205,20 +205,6 @@ class Scorer:
             scores[beyond] = -MOST * (1 + np.log1p(_distances(ae.model_, Rows(values)(beyond))))
         return scores
 
-    def typical(self, model: Model) -> Array | None:
-        """The median of each feature over the references, in raw units (d,); of a category the most frequent one. None without references."""
-        if self.near is None:
-            return None
-        references = self.near.neighbors.references
-        middle = np.median(references, axis=0)
-        if model.scaling.classes:
-            category = model.scaling.spread(torch.tensor(model.scaling.classes)).numpy() > 0
-            middle = np.where(category, references.mean(0), middle)
-        with torch.no_grad():
-            rows = torch.from_numpy(middle).to(model.shift.device, model.dtype).reshape(1, *model.shape)
-            raw: Array = model.denormalize(rows).reshape(-1).numpy(force=True)
-        return raw
-
     def additive(self, scores: Doubles) -> Doubles:
         """Scores (n,) on a scale where the rises of several causes nearly add up: not as logarithms. Higher for more normal ones."""
         return -self.near.magnitudes(-scores) if isinstance(self.near, EnsembleScore) else scores

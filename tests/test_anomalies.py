@@ -24,8 +24,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
 from test_cli import run
 
-from isthmus import Autoencoder, OutlierDetector, plots, recipes
-from isthmus.architectures import MLP, Conv
+from isthmus import Autoencoder, OutlierDetector, load, plots, recipes
+from isthmus.architectures import MLP, Conv, LinearSkip
 from isthmus.bottlenecks import Identity
 from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimators.attribution import attribute_by_replacement
@@ -285,6 +285,22 @@ def test_parameters_nest_and_grid_search_works() -> None:
     )
     assert search.fit(X, y).best_params_["autoencoder__bottleneck__size"] in {1, 2}
     assert clone(search.best_estimator_).autoencoder.bottleneck.size in {1, 2}
+
+
+def test_the_default_autoencoder_begins_with_pca_for_tables_of_numbers_alone(tmp_path: Path) -> None:
+    X = rows(10)
+    with_categories = pd.DataFrame(X, columns=NAMES).assign(kind=pd.Categorical(list("abcbaabcba")))
+    images = (9 * X).astype(np.uint8).reshape(10, 3, 2)
+    given = Autoencoder(epochs=1)
+    cases: Any = ("auto", X), ("auto", with_categories), ("auto", images), (given, X)
+    fitted = [OutlierDetector(ae, random_state=0, false_alarm_rate=0.5).fit(examples) for ae, examples in cases]
+    fitted += [OutlierDetector(anomaly_score="error", random_state=0, false_alarm_rate=0.5).fit(X)]
+    found = [detector.autoencoder_.architecture_ for detector in fitted]
+    assert found == [LinearSkip(), MLP(), MLP(), MLP(), MLP()]
+    fitted[0].save(tmp_path / "detector")
+    again = load(tmp_path / "detector")
+    assert (again.autoencoder, again.autoencoder_.architecture_) == ("auto", LinearSkip())
+    np.testing.assert_array_equal(again.score_samples(X), fitted[0].score_samples(X))
 
 
 def test_invalid_parameters_raise_one_sentence(linear: Autoencoder) -> None:

@@ -16,8 +16,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.architectures import Modules
+from isthmus.architectures import LinearSkip, Modules
+from isthmus.architectures.base import Architecture
 from isthmus.data.context_array import attach_context, context_of
+from isthmus.data.kinds import kind_of
 from isthmus.data.sample_weights import sample_weights
 from isthmus.data.series.split_in_time import shared_steps, split_in_time
 from isthmus.data.series.window_array import windows_of
@@ -73,7 +75,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
     scikit-learn: that fraction of them is anomalous. There is no guarantee for new examples.
 
     Args:
-        autoencoder: an `Autoencoder`, which is cloned and trained. "auto": one with all defaults. A scikit-learn
+        autoencoder: an `Autoencoder`, which is cloned and trained. "auto": one with all defaults, but for the score "neighbors" of tables
+            of numbers alone with ``architecture=LinearSkip()``, whose training begins with PCA. A scikit-learn
             ``FrozenEstimator`` of a fitted one, which is not trained again: `fit` then requires examples that it was not
             trained on (see `from_fitted`).
         anomaly_score: the score that makes an example anomalous; "combined", "code", "standardized" and "nats" in nats.
@@ -461,7 +464,9 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return detector
 
     def set_params(self, **params: Any) -> Self:
-        """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an `Autoencoder` of "auto" first.
+        """Sets parameters; ``autoencoder__bottleneck__size=8`` makes an ``Autoencoder()`` of "auto" first.
+
+        Its architecture is then `MLP`, also for tables of numbers, unless ``autoencoder__architecture=LinearSkip()`` is set too.
 
         Args:
             params: values by name.
@@ -504,7 +509,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             return frozen
         ae: Autoencoder
         if isinstance(self.autoencoder, str):
-            ae = Autoencoder(random_state=seed)
+            ae = Autoencoder(architecture=_auto_architecture(examples, self.anomaly_score), random_state=seed)
         else:
             refuse_other_shape(self.autoencoder, examples.values.shape[1:], "OutlierDetector")
             ae = clone(self.autoencoder)
@@ -543,6 +548,13 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
                 IsthmusWarning,
                 stacklevel=4,
             )
+
+
+def _auto_architecture(examples: Examples, score: AnomalyScore) -> Architecture | Literal["auto"]:
+    """The architecture of the default autoencoder. With a linear map it reconstructs far rows, which only the neighbors then find."""
+    kind = examples.kind or kind_of(examples.values)
+    by_neighbors = score in {"auto", "neighbors"} and kind == "table"
+    return LinearSkip() if by_neighbors and examples.table is None else "auto"
 
 
 def _auto_score(ae: Autoencoder) -> Kind:

@@ -24,6 +24,7 @@ from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.table_array import table_of
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.errors import DataError, IsthmusWarning, MemoryLimitError, RecordError
+from isthmus.experiments.new_values import dates_note, unknown_marks
 
 N = 60
 SMALL = ("bottleneck.size=2", "architecture.hidden=8", "epochs=2", "batch_size=16", "missing=allow")
@@ -254,6 +255,28 @@ def test_a_run_resumes_and_is_evaluated_again(tmp_path: Path, monkeypatch: pytes
     run("evaluate", "r")
     run("detect", "r", "--data", path, "--out", "d.csv")
     assert len(pd.read_csv("d.csv")) == len(grown)
+
+
+def test_detection_names_new_categories_and_later_dates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A category that training did not have is missing to the model, and time passes: no score shows either."""
+    monkeypatch.chdir(tmp_path)
+    run("train", "--data", written(tmp_path), *SMALL, "--kind", "zip=category", "--id", "name", "--out", "r")
+    rows = people()
+    rows.loc[[7, 9], "city"] = ["Rome", "Ulm"]
+    rows.loc[[9, 11], "zip"] = ["04711", None]
+    rows["joined"] = rows["joined"].str.replace("202", "203", n=1)
+    rows.to_parquet("new.parquet")
+    said = " ".join(run("detect", "r", "--id", "name", "--out", "d.csv", "--data", "new.parquet").split())
+    assert "joined (59 of 60, training: 2020-01-01 to 2024-11-05)" in said
+    assert "(--drop joined)" in said
+    found = pd.read_csv("d.csv", keep_default_na=False)
+    assert {row: text for row, text in enumerate(found["unknown"]) if text} == {7: "city=Rome", 9: "zip=04711"}
+    assert found["name"][7] == "p7"
+    ae, same = isthmus.load("r"), Reused(ReadOptions(), table=isthmus.load("r").table_, missing=True)
+    rows = people()
+    rows.loc[7, "joined"] = "2204-01-31"  # a typing mistake is an anomaly, not another time
+    known = read(written(tmp_path, ".parquet", rows), kinds={"zip": "category"}, reused=same)
+    assert (dates_note(ae, known), unknown_marks(known)) == ("", {})
 
 
 def test_a_parquet_file_that_repeats_a_long_text_takes_no_memory(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from isthmus.bottlenecks import Gaussian
 from isthmus.compression import compress
 from isthmus.data import as_examples
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
-from isthmus.evaluation import pca_reconstructions
+from isthmus.evaluation import detect, pca_reconstructions
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Laplace, Mixed, Normal
 from isthmus.optimizers import AdamW
@@ -243,6 +243,36 @@ def test_detectors_and_classifiers_take_the_same_frames(tmp_path: Path) -> None:
     )
     classifier = AutoencoderClassifier(quick(epochs=2), epochs=20, random_state=0).fit(FRAME, KIND)
     assert classifier.score(FRAME, KIND) > 0.9
+
+
+def test_detections_state_the_values_that_are_to_blame(fitted: Autoencoder) -> None:
+    """Of the column as the user knows it, also of a date; none where it is missing, or a category that training did not have."""
+    detector = OutlierDetector.from_fitted(fitted, GAPS, anomaly_score="error", random_state=0)
+    rows = GAPS.iloc[40:60].astype({"kind": object})
+    rows.loc[rows.index[0], "kind"] = "crab"
+    rows.loc[rows.index[10:], "tame"] = ~rows["tame"]
+    with pytest.warns(IsthmusWarning, match=r"kind \('crab': 1\)"):
+        found = detect(detector, rows)
+    frame = found.to_frame()
+    known = rows.assign(
+        height=rows["height"].map("{:.6g}".format),
+        legs=rows["legs"].astype("string"),
+        kind=rows["kind"].replace("crab", None).astype("string"),
+        tame=rows["tame"].map({True: "true", False: "false"}),
+        seen=rows["seen"].dt.strftime("%Y-%m-%d"),
+    ).mask(rows.isna(), "")
+    known.loc[rows.index[0], "kind"] = ""
+    for i in (1, 2, 3):
+        expected = [known.iloc[row][name] for row, name in enumerate(frame[f"feature_{i}"])]
+        assert frame[f"value_{i}"].tolist() == expected
+    assert {"kind", "seen", "tame", "legs", "height"} == set(frame[[f"feature_{i}" for i in (1, 2, 3)]].to_numpy().flat)
+    header, first, *_ = found.lines()
+    assert header[-3:] == ["feature_3", "value_3", "share_3"]
+    assert first[-2] == frame["value_3"][0]
+    worst = found.to_dict()["most_anomalous"][0]
+    top = worst["attributions"][0]
+    assert top["value"] == known.iloc[worst["row"]][top["feature"]] != ""
+    assert found.table()[1][0][-1].startswith(f"{top['feature']}={top['value']} {top['share']:.0%}, ")
 
 
 def test_evaluation_and_figures_take_frames(fitted: Autoencoder) -> None:

@@ -127,6 +127,7 @@ def _detect_in_examples(task: DetectionTask) -> None:
     from isthmus.data.parts import test_part
     from isthmus.evaluation import detection_result
     from isthmus.experiments import detection, run_data, run_labels
+    from isthmus.experiments.new_values import dates_note, unknown_marks
 
     run, loaded = task.run, task.loaded
     known_ae = None if loaded is None else loaded.autoencoder_
@@ -137,7 +138,8 @@ def _detect_in_examples(task: DetectionTask) -> None:
     patches = evaluation_note(dataset.ids, dataset.train.shape[1], dataset.train_labels is not None, detects=True)
     marks, trained = trained_marks(run, dataset.train)
     judged = judged_note(dataset.train, examples)
-    notes = (*dataset.notes, part_note, *examples.notes, trained, judged, patches)
+    dates, marks = dates_note(ae, dataset), marks | unknown_marks(dataset)
+    notes = (*dataset.notes, part_note, *examples.notes, trained, judged, patches, dates)
     print_notes([each for each in notes if each], task.as_json)
     detector = loaded or calibrated(run, ae, examples, task.new, task.as_json)
     found = detection_result.detect(detector, dataset.train, dataset.keys() | marks)

@@ -20,7 +20,9 @@ from isthmus.text import printable
 __all__ = ["Dataset", "Kind"]
 
 Array = npt.NDArray[Any]
-_IN_RESULTS = re.compile(r"row|line|trained_on|score|p_value|verdict|label|probability|truth|(feature|share)_\d+")
+_IN_RESULTS = re.compile(
+    r"row|line|trained_on|unknown|score|p_value|verdict|label|probability|truth|(feature|value|share)_\d+"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.tables.column_encoding import ColumnEncoding
-from isthmus.data.tables.column_kinds import ColumnKind
+from isthmus.data.tables.column_kinds import EXACT, ColumnKind
 from isthmus.data.tables.date_columns import SECONDS
 from isthmus.estimators.base import FittedAutoencoder
 
@@ -18,6 +18,7 @@ __all__ = ["TableColumn", "TableColumns", "table_columns"]
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
+_LATEST = 1e8  # days since 1970 that are written as a date
 
 
 class TableColumn(NamedTuple):
@@ -48,6 +49,17 @@ class TableColumn(NamedTuple):
     def discrete(self) -> bool:
         """Whether each of its values has a name."""
         return bool(self.categories)
+
+    def text(self, value: float) -> str:
+        """A value as users see it: the name of a category, a date, a number with six digits, a whole one with all; "" if it is missing."""
+        if np.isnan(value):
+            return ""
+        if self.discrete:
+            return self.categories[int(value)]
+        if self.kind == "date" and abs(value) <= _LATEST:
+            moment = np.datetime64(round(value * SECONDS["D"]), "s")
+            return str(np.datetime_as_string(moment, unit="D" if self.step >= 1 else "s"))
+        return f"{value:.0f}" if value == np.floor(value) and abs(value) < EXACT else f"{value:.6g}"
 
 
 class TableColumns:

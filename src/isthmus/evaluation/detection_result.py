@@ -16,11 +16,13 @@ from isthmus.data.kinds import as_images
 from isthmus.data.labels import json_labels
 from isthmus.data.memmap import Rows
 from isthmus.data.missing import count_missing
+from isthmus.data.validation import blocks
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.attribution import Attribution
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.squared_errors import bounded_reconstructions
+from isthmus.estimators.table_columns import table_columns
 from isthmus.estimators.unit_check import check_units_once
 from isthmus.io.tables import cell
 from isthmus.results import Result
@@ -64,6 +66,8 @@ class DetectionResult(Result):
         guarantee: the guarantee of the threshold, in a sentence.
         extremes: the most anomalous and the most normal examples.
         keys: identifiers of the examples by name, such as line numbers in a file or IDs, (n,) each.
+        values: of a table whose columns have names: for each attribution the value of its column in the example, as text; "" if it is
+            missing, or unknown to the training data. Else empty.
     """
 
     _figure: ClassVar[str] = "anomaly_scores"
@@ -76,6 +80,7 @@ class DetectionResult(Result):
     guarantee: str
     extremes: Extremes
     keys: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    values: list[list[str]] = field(default_factory=list)
 
     @property
     def anomalous(self) -> int:
@@ -91,19 +96,17 @@ class DetectionResult(Result):
         """The rows of a CSV file: the names of the columns, then a row for each example."""
         n = max(map(len, self.attributions))
         header = ["row", *self.keys, "score", "p_value", "verdict"]
-        header += [f"{what}_{i}" for i in range(1, n + 1) for what in ("feature", "share")]
-        lines = [header]
+        lines = [[*header, *(f"{what}_{i}" for i in range(1, n + 1) for what in self._described(0)[0])]]
         for row in range(len(self.scores)):
-            attributions = [text for each in self.attributions[row] for text in (_name(each), f"{each.share:.4g}")]
-            lines.append([*self._cells(row), *attributions])
+            described = [each | {"share": f"{each['share']:.4g}"} for each in self._described(row)]
+            lines.append([*self._cells(row), *(text for each in described for text in each.values())])
         return lines
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The most anomalous examples, for display."""
         header = ["row", *self.keys, "score", "p-value", "verdict", "features (share of the error)"]
         return header, [
-            [*self._cells(row), ", ".join(f"{_name(each)} {each.share:.0%}" for each in self.attributions[row])]
-            for row in self._most_anomalous()
+            [*self._cells(row), ", ".join(map(_in_words, self._described(row)))] for row in self._most_anomalous()
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,7 +118,10 @@ class DetectionResult(Result):
                 "score": float(self.scores[row]),
                 "p_value": float(self.p_values[row]),
                 "anomalous": bool(self.alarms[row]) if self.decided else None,
-                "attributions": [{"feature": each.feature, "share": each.share} for each in self.attributions[row]],
+                "attributions": [
+                    named | {"feature": each.feature}
+                    for each, named in zip(self.attributions[row], self._described(row), strict=True)
+                ],
             }
             for row in self._most_anomalous()
         ]
@@ -134,9 +140,16 @@ class DetectionResult(Result):
             {"row": row}
             | {name: values[row] for name, values in keys.items()}
             | {"score": float(self.scores[row]), "p_value": float(self.p_values[row]), "verdict": self._verdict(row)}
-            | {f"feature_{i}": _name(each) for i, each in enumerate(self.attributions[row], 1)}
-            | {f"share_{i}": float(each.share) for i, each in enumerate(self.attributions[row], 1)}
+            | {f"{what}_{i}": part for i, each in enumerate(self._described(row), 1) for what, part in each.items()}
             for row in range(len(self.scores))
+        ]
+
+    def _described(self, row: int) -> list[dict[str, Any]]:
+        """The attributions of an example: names of features, their values if there are any, and shares."""
+        values = [{"value": each} for each in self.values[row]] if self.values else [{}] * len(self.attributions[row])
+        return [
+            {"feature": _name(each)} | value | {"share": float(each.share)}
+            for each, value in zip(self.attributions[row], values, strict=True)
         ]
 
     def _verdict(self, row: int) -> str:
@@ -196,10 +209,23 @@ def detect(
     scores = detector.score_samples(X)
     attributions = detector.attributions(X, min(_N_ATTRIBUTIONS, detector.n_features_in_))
     p_values, threshold = detector.p_values(X), detector.offset_
-    extremes = _extremes(detector, X, scores, n_shown)
-    return DetectionResult(
-        scores, p_values, scores < threshold, attributions, threshold, detector.guarantee(), extremes, keys or {}
-    )
+    extremes, values = _extremes(detector, X, scores, n_shown), _values(detector, X, attributions)
+    decided = (scores, p_values, scores < threshold, attributions, threshold, detector.guarantee())
+    return DetectionResult(*decided, extremes, keys or {}, values)
+
+
+def _values(detector: OutlierDetector, X: Any, attributions: list[list[Attribution]]) -> list[list[str]]:
+    """The values of the columns in attributions as text; none for other data than tables whose columns have names."""
+    ae = detector.autoencoder_
+    table = table_columns(ae)
+    if table is None:
+        return []
+    columns, values = {each.name: each for each in table.columns}, list[list[str]]()
+    for begin, block in blocks(ae._examples(X, computable="all")):
+        for row, parts in zip(block, attributions[begin : begin + len(block)], strict=True):
+            named = [columns.get(str(part.feature)) for part in parts]
+            values.append(["" if column is None else column.text(float(row[column.first])) for column in named])
+    return values
 
 
 def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n: int) -> Extremes:
@@ -215,6 +241,12 @@ def _extremes(detector: OutlierDetector, X: Any, scores: NDArray[np.float64], n:
         originals = np.where(np.isnan(originals), reconstructions, originals).astype(originals.dtype)
     originals = as_images(originals) if ae.kind_ == "images" else originals
     return Extremes(rows, n, originals, reconstructions, contributions)
+
+
+def _in_words(described: Mapping[str, Any]) -> str:
+    """An attribution in words: "region=NO 61%"."""
+    value = f"={described['value']}" if described.get("value") else ""
+    return f"{described['feature']}{value} {described['share']:.0%}"
 
 
 def _name(attribution: Attribution) -> str:

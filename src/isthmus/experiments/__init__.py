@@ -28,6 +28,7 @@ Read in this order:
     image_units          the units of the images of a run
     whole_images         whole images of a run that was trained on patches
     detection            the result of anomaly detection, as a table and a figure
+    new_values           categories and dates of a table that the training data did not have
     followed_series      the same of a series in a file that grows
     classification       classifiers fine-tuned from a run
     printed_bottleneck   a bottleneck of one tutorial that is not part of isthmus

@@ -383,6 +383,20 @@ def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_of_many_examples_the_anomalous_ones_have_attributions(linear: Autoencoder) -> None:
+    detector = OutlierDetector.from_fitted(linear, rows(300, 5), random_state=0)
+    X = np.concatenate([rows(1_000, 6), rows(6, 7) + 9 * np.eye(6)])
+    found, few = detect(detector, X), detect(detector, X[500:])
+    assert few.explained == len(few.scores) == 506
+    assert 6 <= found.explained == found.anomalous < 200
+    assert [bool(each) for each in found.attributions] == found.alarms.tolist()
+    assert found.attributions[-6:] == few.attributions[-6:]
+    header, *lines = found.lines()
+    assert {len(line) for line in lines} == {len(header)}
+    assert [bool(line[-1]) for line in lines] == found.alarms.tolist()
+    np.testing.assert_array_equal(found.p_values, detector.p_values(X))
+
+
 def test_detect_names_the_row_and_the_column(table_run: Path) -> None:
     done = run("detect", "r", "--data", "new.csv", cwd=table_run)
     assert done.returncode == 0, done.stderr

@@ -213,4 +213,8 @@ def _print_detections(
     else:
         print_line(f"undecided: {detector.guarantee()}; give more normal examples with --normal")
     print_table(*found.table())
+    if found.explained < len(found.scores):
+        print_line(
+            f"features are given for {counted(found.explained, 'example')}: the anomalous and the most anomalous ones"
+        )
     print_written(written, save, detector.n_references_)

@@ -14,12 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.data.kinds import as_images
 from isthmus.data.labels import json_labels
-from isthmus.data.memmap import Rows
+from isthmus.data.memmap import Rows, selected_rows
 from isthmus.data.missing import count_missing
 from isthmus.data.validation import blocks
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.attribution import Attribution
+from isthmus.estimators.conformal import conformal_p_values
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.squared_errors import bounded_reconstructions
 from isthmus.estimators.table_columns import table_columns
@@ -33,6 +34,9 @@ __all__ = ["DetectionResult", "Extremes", "detect"]
 Array = NDArray[Any]
 _N_ATTRIBUTIONS = 3
 _N_EXTREMES = 5
+_ALL_EXPLAINED = (
+    1_000  # examples: of more, only the anomalous and the most anomalous ones get attributions, which take long
+)
 
 
 class Extremes(NamedTuple):
@@ -61,7 +65,8 @@ class DetectionResult(Result):
         scores: (n,) anomaly scores; a lower score is more anomalous (`OutlierDetector.score_samples`).
         p_values: (n,) conformal p-values.
         alarms: (n,) whether each example is anomalous, that is, its score is below the threshold.
-        attributions: for each example the features with the largest contributions, in descending order.
+        attributions: for each example the features with the largest contributions, in descending order. Of more than 1,000 examples
+            only the anomalous and the most anomalous ones have some.
         threshold: threshold of the scores; -inf if there were too few calibration examples.
         guarantee: the guarantee of the threshold, in a sentence.
         extremes: the most anomalous and the most normal examples.
@@ -88,6 +93,11 @@ class DetectionResult(Result):
         return int(self.alarms.sum())
 
     @property
+    def explained(self) -> int:
+        """The number of examples with attributions."""
+        return sum(map(bool, self.attributions))
+
+    @property
     def decided(self) -> bool:
         """Whether there were enough calibration examples for a threshold."""
         return math.isfinite(self.threshold)
@@ -96,10 +106,12 @@ class DetectionResult(Result):
         """The rows of a CSV file: the names of the columns, then a row for each example."""
         n = max(map(len, self.attributions))
         header = ["row", *self.keys, "score", "p_value", "verdict"]
-        lines = [[*header, *(f"{what}_{i}" for i in range(1, n + 1) for what in self._described(0)[0])]]
+        parts = ["feature", *(["value"] if self.values else []), "share"]
+        lines = [[*header, *(f"{what}_{i}" for i in range(1, n + 1) for what in parts)]]
         for row in range(len(self.scores)):
             described = [each | {"share": f"{each['share']:.4g}"} for each in self._described(row)]
-            lines.append([*self._cells(row), *(text for each in described for text in each.values())])
+            cells = [text for each in described for text in each.values()]
+            lines.append([*self._cells(row), *cells, *[""] * (len(parts) * n - len(cells))])
         return lines
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -207,11 +219,23 @@ def detect(
     check_is_fitted(detector)
     X = with_context(detector.autoencoder_, X, y)
     scores = detector.score_samples(X)
-    attributions = detector.attributions(X, min(_N_ATTRIBUTIONS, detector.n_features_in_))
-    p_values, threshold = detector.p_values(X), detector.offset_
+    p_values, threshold = conformal_p_values(detector.calibration_scores_, scores), detector.offset_
+    attributions = _attributions(detector, X, scores)
     extremes, values = _extremes(detector, X, scores, n_shown), _values(detector, X, attributions)
     decided = (scores, p_values, scores < threshold, attributions, threshold, detector.guarantee())
     return DetectionResult(*decided, extremes, keys or {}, values)
+
+
+def _attributions(detector: OutlierDetector, X: Any, scores: NDArray[np.float64]) -> list[list[Attribution]]:
+    """The attributions of each example; of many, only those of the anomalous and the most anomalous ones."""
+    n = min(_N_ATTRIBUTIONS, detector.n_features_in_)
+    if len(scores) <= _ALL_EXPLAINED:
+        return detector.attributions(X, n)
+    rows = np.union1d(np.flatnonzero(scores < detector.offset_), np.argsort(scores, kind="stable")[:_N_EXTREMES])
+    values, found = detector.autoencoder_._examples(X, computable="all"), [list[Attribution]() for _ in scores]
+    for row, parts in zip(rows.tolist(), detector.attributions(selected_rows(values, rows), n), strict=True):
+        found[row] = parts
+    return found
 
 
 def _values(detector: OutlierDetector, X: Any, attributions: list[list[Attribution]]) -> list[list[str]]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from torch import nn
 
-from isthmus import Autoencoder, load
-from isthmus.architectures import MLP, Conditional, Conv, LinearSkip
+from isthmus import Autoencoder, evaluate, load
+from isthmus.architectures import MLP, Conditional, Conv, LinearSkip, Modules
 from isthmus.augmentations import Flip
 from isthmus.bottlenecks import Gaussian
-from isthmus.errors import IsthmusWarning, RecordError
+from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError, RecordError
+from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Bernoulli, Normal, Weighted
 from isthmus.nn.principal import principal_components
 from isthmus.optimizers import AdamW
@@ -159,3 +162,47 @@ def test_the_smallest_values_have_a_map(X: np.ndarray) -> None:
     choices = {"scaling": NoScaling(), "precision": "float64"}
     small = untrained(1e-25 * X, **choices).reconstruct(1e-25 * X)
     np.testing.assert_allclose(1e25 * small, untrained(X, **choices).reconstruct(X), atol=1e-4)
+
+
+def test_fixed_weights_are_counted_and_said(X: np.ndarray) -> None:
+    ae = untrained(X)
+    assert ae.n_fixed_ == (5 * 40 + 5) + (40 * 5 + 40)
+    assert ae.n_parameters_ == untrained(X, architecture=MLP((16,))).n_parameters_ + 2  # the factors
+    assert ">445 weights that training does not change" in ae._repr_html_()
+    result = evaluate(ae, X)
+    assert result.cost.n_fixed == 445
+    assert ["Fixed weights", "445", "weights that training does not change"] in [list(row) for row in result.rows()]
+    conditional = Autoencoder(5, architecture=Conditional(SKIP), likelihood=Normal("learned"), random_state=0)
+    assert conditional.initialize(X, np.arange(len(X)) % 3).n_fixed_ == 445 + 40 * 3  # columns of the context, 0
+    assert untrained(X, architecture=MLP((16,))).n_fixed_ == 0
+
+
+@pytest.mark.parametrize("broken", ["encoder.weight", "decoder.mapped"])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_map_that_is_not_finite_is_refused(X: np.ndarray, tmp_path: Path, broken: str, own: bool) -> None:
+    modules = Modules(Masked(40, 5), nn.Linear(5, 40)) if own else None
+    path = tmp_path / "model.safetensors"
+    untrained(X, architecture=SKIP if modules is None else LinearSkip(modules)).save(path)
+    assert load(path, architecture=modules).n_fixed_ == 445
+    with opened(path) as contents:
+        tensors = contents.all_tensors(checked=False)
+        metadata = {name: text for name, text in contents.metadata.items() if name != CHECKSUM}
+    tensors[broken].flatten()[0] = torch.nan
+    path.write_bytes(b"".join(map(bytes, serialize(metadata, tensors))))
+    with pytest.raises(ModelFileError, match=rf"{broken} is not finite"):
+        load(path, architecture=modules)
+
+
+class Masked(nn.Linear):
+    """A layer with a buffer of the user that may have any value."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.register_buffer("mask", torch.tensor(-torch.inf))
+
+
+def test_a_model_with_a_broken_map_is_not_saved(X: np.ndarray, tmp_path: Path) -> None:
+    ae = untrained(X)
+    ae.model_.decoder.weight[0, 0] = torch.nan
+    with pytest.raises(DivergenceError, match=r"decoder\.weight is not finite"):
+        ae.save(tmp_path / "model.safetensors")

@@ -321,9 +321,25 @@ class Model(InUnits):
         self.likelihood_memory = variables
         return True
 
+    @property
+    def fixed(self) -> Mapping[str, Tensor]:
+        """The buffers of encoder and decoder that the architecture sets before training, and that training does not change."""
+        names = {f"{part}.{name}" for part in ("encoder", "decoder") for name in self.architecture.fixed}
+        return {name: buffer for name, buffer in self.named_buffers() if name in names}
+
+    @property
+    def n_fixed(self) -> int:
+        """The number of fixed weights and biases, which `parameters` does not list."""
+        return sum(each.numel() for name, each in self.fixed.items() if name.endswith((".weight", ".bias")))
+
+    @property
+    def user_buffers(self) -> set[str]:
+        """The names of the other buffers of encoder and decoder, which may have any value."""
+        return {n for n, _ in self.named_buffers() if n.startswith(("encoder.", "decoder."))} - self.fixed.keys()
+
     def first_nonfinite(self) -> str | None:
         """The name of the first weight or variable with a value that is not finite, else None. Buffers of user modules do not count."""
-        user_buffers = {name for name, _ in self.named_buffers() if name.startswith(("encoder.", "decoder."))}
+        user_buffers = self.user_buffers
         learned = sorted(item for item in self.state_dict().items() if item[0] not in user_buffers)
         return next((name for name, value in learned if not torch.isfinite(value).all()), None)
 

@@ -123,6 +123,11 @@ class Architecture(Record):
         """Whether its layers are user code, about which nothing is known."""
         return False
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """The names of the buffers of encoder and decoder that `start` sets and training does not change; by default none."""
+        return ()
+
     def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The axes of a code before its features, for examples of a shape; () if the code is a vector.
 

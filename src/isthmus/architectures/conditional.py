@@ -52,6 +52,10 @@ class Conditional(Wrapping):
         assert isinstance(decoder, ContextJoined)
         self.of.start(Pair(encoder.inner, decoder.inner), shown, size, code)
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        return tuple(f"inner.{name}" for name in self.of.fixed)
+
     def build(
         self,
         shape: tuple[int, ...],

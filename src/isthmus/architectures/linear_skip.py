@@ -61,6 +61,10 @@ class LinearSkip(Wrapping):
         """
         return max(1, min(_START_EXAMPLES, _START_VALUES // math.prod(shape)))
 
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        return ("weight", "bias", "mapped", *(f"inner.{name}" for name in self.of.fixed))
+
     def build(
         self,
         shape: tuple[int, ...],

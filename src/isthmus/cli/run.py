@@ -110,6 +110,7 @@ def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
         "device": str(ae.model_.device),
         "precision": ae.precision_,
         "n_parameters": ae.n_parameters_,
+        "n_fixed": ae.n_fixed_,
         "evaluation": found.to_dict(),
     }
 

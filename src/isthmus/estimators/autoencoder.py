@@ -129,6 +129,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         model_: the trained `isthmus.model.Model`, an nn.Module with ``encoder`` and ``decoder``.
         history_: a `Report` for each epoch.
         shape_, code_shape_: the shape of one example and of one code.
+        n_parameters_, n_fixed_: trainable parameters; weights that training does not change, such as the linear maps of `LinearSkip`.
 
     Examples:
         >>> X = isthmus.data.digits().train[:200]  # (200, 8, 8), in [0, 1]
@@ -218,6 +219,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
     optimizer_ = FittedAttribute[Optimizer](lambda fitted: fitted.records["optimizer"])
     precision_ = FittedAttribute[Precision](lambda fitted: fitted.precision)
     n_parameters_ = FittedAttribute[int](lambda fitted: sum(p.numel() for p in fitted.model.parameters()))
+    n_fixed_ = FittedAttribute[int](lambda fitted: fitted.model.n_fixed)
     history_ = FittedAttribute[tuple[Report, ...]](lambda fitted: fitted.history)
     seconds_ = FittedAttribute[float](lambda fitted: fitted.seconds)
 
@@ -860,7 +862,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         if context is not None:
             what = f"{context.size} covariates" if context.classes is None else f"{context.size} classes"
             rows += [("y", what if context.size > 1 else "1 covariate")]
-        rows += [("n_parameters_", f"{self.n_parameters_:,}"), ("precision_", self.precision_)]
+        rows += [("n_parameters_", f"{self.n_parameters_:,}")]
+        rows += [("n_fixed_", f"{self.n_fixed_:,} weights that training does not change")] if self.n_fixed_ else []
+        rows += [("precision_", self.precision_)]
         rows += [("seconds_", f"{self.seconds_:.3g}")]
         return rows + last_losses(self.history_, "nats per example")
 

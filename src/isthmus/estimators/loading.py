@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def _read(
     with model_file.inconsistent_as_error(path):
         ae, chosen = _read_components(header, tensors, architecture)
         user_defined = chosen.records["architecture"].user_defined
-        nonfinite = next((name for name, value in tensors.items() if not _is_valid(name, value, user_defined)), None)
+        nonfinite = _first_nonfinite(tensors, lambda name: user_defined and name.startswith(("encoder.", "decoder.")))
         if nonfinite is None:
             ae.device = _choose_device_name(header, device)
             known = (read_context(header, tensors), read_table(tensors, columns, chosen.records["scaling"]))
@@ -132,7 +133,8 @@ def _read(
                 {name: tensors[name] for name in fitted.model.state_dict()}
             )
             fitted = replace(fitted, history=history, seconds=header.seconds, state=State(header.epoch, header.step))
-            nonfinite = fitted.model.first_nonfinite()  # for user-defined modules: their weights, not their buffers
+            if user_defined:
+                nonfinite = _first_nonfinite(tensors, fitted.model.user_buffers.__contains__)
         if nonfinite is None and header.round is not None:
             optimizer, parameters = chosen.records["optimizer"], ae.get_params(deep=False)
             check_values(header, tensors, parameters)
@@ -235,15 +237,21 @@ def _with_old_variables(model: Model, stored: model_file.Tensors) -> Model:
 _CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.", "context.")
 
 
-def _is_valid(name: str, value: torch.Tensor, user_defined: bool) -> bool:
-    """Whether the values of a tensor are valid: weights must be finite; buffers of user-defined modules may have any value.
+def _first_nonfinite(tensors: model_file.Tensors, may_be: Callable[[str], bool]) -> str | None:
+    """The name of the first tensor of a model, or of its copies in a checkpoint, with a value that is not finite; None without.
 
     Other tensors of checkpoints, detectors and classifiers are checked elsewhere.
+
+    Args:
+        tensors: all tensors of the file.
+        may_be: whether the tensor of a model with this name may have any value.
     """
-    if name == "history" or name.startswith(_CHECKED_ELSEWHERE):
-        return True
-    in_user_module = name.removeprefix("best.").removeprefix("good.").startswith(("encoder.", "decoder."))
-    return (user_defined and in_user_module) or bool(torch.isfinite(value).all())
+    for name, value in tensors.items():
+        if name == "history" or name.startswith(_CHECKED_ELSEWHERE):
+            continue
+        if not may_be(name.removeprefix("best.").removeprefix("good.")) and not torch.isfinite(value).all():
+            return name
+    return None
 
 
 def _choose_device_name(header: model_file.Header, device: str) -> str:

@@ -106,12 +106,14 @@ class Cost:
         n_parameters: trainable parameters.
         seconds: training time.
         encode_per_second, reconstruct_per_second: examples per second, measured here.
+        n_fixed: weights that training does not change, such as the linear maps of `LinearSkip`.
     """
 
     n_parameters: int
     seconds: float
     encode_per_second: float
     reconstruct_per_second: float
+    n_fixed: int = 0
 
 
 @dataclass(frozen=True)

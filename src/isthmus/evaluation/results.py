@@ -189,6 +189,7 @@ class Evaluation(Result):
             ("Penalty", parts[1], "nats per example, part of the loss"),
             ("Loss per dimension", nats.per_dim, f"nats per dimension{weighted}; {self.n_features:,} features"),
             ("Parameters", cost.n_parameters, "trainable parameters"),
+            ("Fixed weights", cost.n_fixed or None, "weights that training does not change"),
             ("Training time", cost.seconds, "seconds"),
             ("Encoding", cost.encode_per_second, "examples per second"),
             ("Reconstructing", cost.reconstruct_per_second, "examples per second"),

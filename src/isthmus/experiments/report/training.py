@@ -25,6 +25,7 @@ def configuration(ae: Autoencoder) -> str:
     rows = [(name.capitalize(), f"<code>{html_safe(repr(getattr(ae, f'{name}_')))}</code>") for name in names]
     rows += [
         ("Trainable parameters", f"{ae.n_parameters_:,}"),
+        *([("Fixed weights", f"{ae.n_fixed_:,}, which training does not change")] if ae.n_fixed_ else []),
         ("Epochs", f"{len(ae.history_):,}, in {ae.seconds_:,.1f} seconds"),
         ("Precision", html_safe(f"{ae.precision_}, on {ae.model_.shift.device}")),
         ("Versions", f"isthmus {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"),

@@ -125,6 +125,24 @@ def test_examples_with_weights_count_in_the_map(X: np.ndarray) -> None:
     np.testing.assert_allclose(twice.reconstruct(X), repeated.reconstruct(X), atol=1e-4)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_missing_targets_do_not_count_in_the_map_of_the_decoder(X: np.ndarray, weighted: bool) -> None:
+    rng = np.random.default_rng(1)
+    target = X @ rng.normal(size=(40, 40)) / 6 + 0.1 * rng.normal(size=X.shape)
+    target[rng.random(X.shape) < 0.4] = np.nan
+    target[:, 7] = np.nan
+    weights = rng.uniform(0.1, 3, len(X)) if weighted else None
+    still = {"architecture": SKIP, "likelihood": Normal("learned"), "missing": "allow", "epochs": 1}
+    still |= {"optimizer": AdamW(1e-12), "random_state": 0, "scaling": NoScaling()}
+    ae = Autoencoder(4, **still).fit(X, target=target, sample_weight=weights)
+    z, restored, roots = np.c_[np.ones(len(X)), ae.encode(X)], ae.reconstruct(X), np.sqrt(weights if weighted else 1)
+    for column in np.delete(np.arange(40), 7):
+        some, root = ~np.isnan(target[:, column]), np.broadcast_to(roots, len(X))
+        by_hand = np.linalg.lstsq((z * root[:, None])[some], (target[:, column] * root)[some], rcond=None)[0]
+        np.testing.assert_allclose(restored[:, column], z @ by_hand, atol=2e-5)
+    assert np.isfinite(restored[:, 7]).all()
+
+
 def test_a_column_without_weight_is_not_in_the_map(X: np.ndarray) -> None:
     weighted = untrained(X, likelihood=Weighted(Normal("learned"), (1.0,) * 30 + (0.0,) * 10))
     scale, expected = X.std(0)[:30], PCA(5).fit(X[:, :30] / X.std(0)[:30])

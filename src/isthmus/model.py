@@ -156,6 +156,8 @@ class Model(InUnits):
     @torch.no_grad()
     def start(self, x: Tensor, target: Tensor, weights: Tensor | None) -> None:
         own = target is not x
+        observed = ~target.isnan().flatten(1)
+        counted = None if not own or observed.all() else observed
         if self.fill is not None:
             x, target = (rows.where(~rows.isnan(), self.fill) for rows in (x, target))
         target = target if own else x
@@ -165,7 +167,7 @@ class Model(InUnits):
         importance = seen.new_ones(seen.shape[1:])
         if seen.shape == x.shape:
             importance *= torch.as_tensor(self.likelihood.weights_of(self.shape)).to(importance)
-        shown = StartExamples(seen, target, weights, importance, linear.all(0))
+        shown = StartExamples(seen, target, weights, importance, linear.all(0), counted)
         self.architecture.start(Pair(self.encoder, self.decoder), shown, self.bottleneck.size, self.code)
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:

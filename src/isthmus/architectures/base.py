@@ -35,6 +35,7 @@ class StartExamples(NamedTuple):
         weights: of the losses of the examples, (b,), above 0, with mean 1.
         importance: how much the values that the encoder receives count in the loss, (*shape).
         linear: whether the likelihood takes an output as it is for the mean of a value, (*example).
+        counted: (b, d), False for missing values of targets that are other examples, flat; None if all values count.
     """
 
     x: Tensor
@@ -42,6 +43,7 @@ class StartExamples(NamedTuple):
     weights: Tensor
     importance: Tensor
     linear: Tensor
+    counted: Tensor | None = None
 
 
 class ReceptiveField(NamedTuple):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import model_validator
 from torch import Generator, Tensor, nn
 
@@ -15,13 +14,13 @@ from isthmus.architectures.base import Pair, StartExamples
 from isthmus.architectures.wrapping import Wrapping
 from isthmus.errors import RecordError
 from isthmus.nn.invariant import dense
+from isthmus.nn.least_squares import least_squares, weighted_mean
 from isthmus.nn.principal import principal_components
 from isthmus.records import record
 
 __all__ = ["LinearSkip"]
 
 _START_VALUES, _START_EXAMPLES = 2**25, 20_000  # that principal components are computed from
-_ROWS = 512  # that are computed with in float64 at once
 _LEAST_VARIANCE = 1e-6  # of a component, relative to the first: below, it is rounding
 
 
@@ -29,12 +28,13 @@ _LEAST_VARIANCE = 1e-6  # of a component, relative to the first: below, it is ro
 class LinearSkip(Wrapping):
     """Another architecture with a linear map beside its encoder, and one beside its decoder. Training begins with PCA.
 
-    The encoder's map gives the principal components of the training examples, each with variance 1, and the decoder's map the
-    examples by least squares; of many examples, of 20,000 or of as many as have 2^25 values, drawn at random. Missing values count as
-    the mean of their feature, and weights of examples and columns count. Both maps stay as they are: with ``partial_fit`` those of the
-    first examples, or of ``scaling_sample``. What the networks of ``of`` add is multiplied by a learned factor each, which is
-    0 at first (Bachlechner, Majumder, Mao, Cottrell & McAuley 2021, "ReZero is all you need"), so that they learn what PCA misses. This
-    helps where few examples have many features, as photographs and textures, and where the relations of columns are nearly linear.
+    The encoder's map gives the principal components of the training examples, each with variance 1, and the decoder's map the examples by
+    least squares; of many examples, of 20,000 or of as many as have 2^25 values, drawn at random. Missing values count as the mean of their
+    feature, missing values of ``fit(X, target=...)`` not at all, and weights of examples and columns count. Both maps stay as they are:
+    with ``partial_fit`` those of the first examples, or of ``scaling_sample``. What the networks of ``of`` add is multiplied by a learned
+    factor each, which is 0 at first (Bachlechner, Majumder, Mao, Cottrell & McAuley 2021, "ReZero is all you need"), so that they learn
+    what PCA misses. This helps where few examples have many features, as photographs and textures, and where the relations of columns are
+    nearly linear.
 
     Where the likelihood changes the output, as ``Bernoulli`` and the categories of ``Mixed`` do, the decoder has no map and is that of
     ``of``; with ``Normal("learned")`` it has one.
@@ -107,27 +107,9 @@ class LinearSkip(Wrapping):
         if shown.target.shape[1:] != decoder.outputs:
             return
         z = torch.cat([code(encoder(part)) for part in shown.x.split(self.inference_batch_size)])
-        slopes, bias = least_squares(z.flatten(1), shown.target.flatten(1), shown.weights)
+        slopes, bias = least_squares(z.flatten(1), shown.target.flatten(1), shown.weights, shown.counted)
         linear = shown.linear.flatten().numpy(force=True)
         decoder.set_map(slopes * linear[:, None], bias * linear)
-
-
-def weighted_mean(rows: Tensor, weights: Tensor) -> Tensor:
-    """The mean (d,) of rows (n, d) with weights (n,), in float64."""
-    total = sum(
-        (part.double() * of.double()[:, None]).sum(0)
-        for part, of in zip(rows.split(_ROWS), weights.split(_ROWS), strict=True)
-    )
-    return torch.as_tensor(total) / weights.double().sum()
-
-
-def least_squares(z: Tensor, y: Tensor, weights: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The slopes (d, k) and the bias (d,) of y (n, d) given z (n, k), with weights (n,)."""
-    centers, means, roots = weighted_mean(z, weights), weighted_mean(y, weights), weights.double().sqrt()[:, None]
-    inverse = torch.linalg.pinv((z.double() - centers) * roots, rtol=1e-6) * roots.T
-    parts = zip(inverse.split(_ROWS, 1), y.split(_ROWS), strict=True)
-    slopes = torch.as_tensor(sum(own @ (part.double() - means) for own, part in parts)).T
-    return slopes.numpy(force=True), (means - slopes @ centers).numpy(force=True)
 
 
 class WithLinearMap(nn.Module):

@@ -8,6 +8,7 @@ Read in this order:
     invariant_layers   PyTorch's layers built from these
     layers             further layers
     principal          principal components
+    least_squares      least squares with weights, and with values that do not count
     blocks             rows of numbers and blocks of categories
     device             devices and precisions
     module_rng         random numbers of user modules from a stream of ours

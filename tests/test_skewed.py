@@ -261,6 +261,8 @@ def swapped(tangents: torch.Tensor) -> torch.Tensor:
         ("curve_tangents", swapped, "in the wrong order"),
         ("curve_tangents", lambda tangents: tangents / 4, "too near"),
         ("curve_shift", lambda shift: shift - 1, "too near"),  # of a curve without a logarithm
+        ("curve_gap", lambda gap: gap - 1, "too near"),
+        ("curve_gap", lambda gap: gap + torch.tensor([0, 1, 0, 0]), "too near"),  # of a logarithm
         ("curve_shift", lambda shift: shift * np.nan, "not finite"),
         (
             "curve_shift",
@@ -284,6 +286,24 @@ def test_a_file_whose_curves_no_fit_can_give_is_refused(
 
 
 @pytest.mark.thorough
+def test_a_checkpoint_without_gaps_is_resumed(tmp_path: Path) -> None:
+    raw = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7])).round()
+    ae = quick(Quantile(ties="interval", quantiles=12), early_stopping=True, epochs=3, batch_size=16)
+    for report in ae.iter_fit(raw, every=1):
+        if report.step == 5:
+            ae.checkpoint(tmp_path / "now.safetensors")
+    with opened(tmp_path / "now.safetensors") as contents:
+        tensors = contents.all_tensors(checked=False)
+        metadata = {name: text for name, text in contents.metadata.items() if name != CHECKSUM}
+    gaps = [name for name in tensors if name.endswith("curve_gap")]
+    assert sorted(gaps) == ["best.curve_gap", "curve_gap", "good.curve_gap"]
+    for name in gaps:
+        tensors[name.replace("gap", "shift")] += tensors.pop(name)
+    (tmp_path / "old.safetensors").write_bytes(b"".join(map(bytes, serialize(metadata, tensors))))
+    resumed = [load(tmp_path / f"{name}.safetensors").resume(raw) for name in ("old", "now")]
+    assert all(map(torch.equal, *(each.model_.state_dict().values() for each in resumed)))
+
+
 def test_the_command_line_prints_the_chosen_columns(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "t.csv", index=False)
     words = ["bottleneck.size=2", "architecture.hidden=8", "epochs=2", "scaling=PerColumn", "missing=allow"]

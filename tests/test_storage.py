@@ -399,6 +399,8 @@ def test_files_of_every_format_load_and_give_the_same_results(file: Path, tmp_pa
     pictures = np.abs(np.sin(np.arange(60 * 64).reshape(60, 8, 8) * 0.37)).astype(np.float32)
     if "missing" in file.stem:
         table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
+    if "ties" in file.stem:
+        table = table.round()
     X, then = pictures if "pictures" in file.stem else table, np.load(file.with_suffix(".npy"))
     ae: Any = load(file)
     if "mixed" in file.stem:

@@ -42,6 +42,7 @@ class InUnits(Trainable):
     curve_knots: Tensor | None
     curve_values: Tensor | None
     curve_shift: Tensor | None
+    curve_gap: Tensor | None
     curve_tangents: Tensor | None
 
     def __init__(
@@ -95,7 +96,7 @@ class InUnits(Trainable):
         """The map from raw to model units as tensors, None if it is affine."""
         if self.curve_knots is None:
             return None
-        return Curves(self.curve_knots, self.curve_values, self.curve_shift, self.curve_tangents)
+        return Curves(self.curve_knots, self.curve_values, self.curve_shift, self.curve_gap, self.curve_tangents)
 
     def normalize(self, raw: Num[Tensor, "b *raw"]) -> Float[Tensor, "b *x"]:
         """Converts examples (b, *raw_shape) in raw units to (b, *shape) in model units."""

@@ -17,6 +17,7 @@ from isthmus.data import as_examples
 from isthmus.estimators.model_file import FORMAT
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import Adam, OneCycle
+from isthmus.scaling import Quantile
 
 HERE = Path(__file__).parent
 
@@ -34,6 +35,8 @@ def examples(name: str) -> Any:
         }
         return as_examples(pyarrow.table(columns), kinds={"kind": "category"})
     table = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7, 1.3, 2.9, 0.01, 5.1])).astype(np.float32)
+    if name == "ties":
+        table = table.round()
     if name == "missing":
         table[np.arange(60), np.arange(60) * 7 % 6] = np.nan
     return (
@@ -52,6 +55,7 @@ KINDS = {
     ),
     "missing": Autoencoder(Gaussian(2), architecture=MLP((8,)), missing="allow", epochs=2),
     "pictures": Autoencoder(TopK(2, k=1), architecture=Conv((2, 4), code="map"), kind="images", epochs=1),
+    "ties": Autoencoder(Gaussian(2), architecture=MLP((8,)), scaling=Quantile(ties="interval", quantiles=12), epochs=2),
     "mixed": Autoencoder(Gaussian(2), architecture=MLP((8,)), epochs=2),
 }
 

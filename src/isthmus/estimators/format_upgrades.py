@@ -8,7 +8,7 @@ A format is strict: a header that holds what its format did not know is refused,
     4   the ``kind`` of examples, the parts ``detector`` and ``classifier``, losses in nats of the data
     5   today's names of records, fields and parameters
     6   augmentation, penalty, and the context of conditional autoencoders
-    7   tables of columns of any kind, and the parameters ``kinds`` and ``column_weights``
+    7   tables of columns of any kind, and the parameters ``kinds`` and ``column_weights``. Its first files have no ``curve_gap``
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["FORMAT", "FORMATS", "upgrade_header", "upgrade_values"]
+import torch
+from torch import Tensor
+
+__all__ = ["FORMAT", "FORMATS", "upgrade_header", "upgrade_tensors", "upgrade_values"]
 
 FORMAT = 7
 FORMATS = range(1, FORMAT + 1)  # those that are read; files of each are kept in tests/files
@@ -64,6 +67,26 @@ def upgrade_header(entry: Entry, version: int) -> Entry:
     for step in _STEPS[version - 1 :]:
         entry = step(entry)
     return entry
+
+
+def upgrade_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a model, and of its copies in a checkpoint, with a ``curve_gap`` where the file has it as ``curve_shift``.
+
+    Args:
+        tensors: of the file, possibly on "meta".
+    """
+    added = dict[str, Tensor]()
+    for copy in ("", "best.", "good."):
+        shift, tangents = tensors.get(f"{copy}curve_shift"), tensors.get(f"{copy}curve_tangents")
+        fits = shift is not None and tangents is not None and tangents.shape == (*shift.shape, 2)
+        if not fits or f"{copy}curve_gap" in tensors:
+            continue
+        assert shift is not None
+        assert tangents is not None
+        logarithmic, none = tangents[..., 0] < tangents[..., 1], torch.zeros_like(shift)
+        added[f"{copy}curve_shift"] = torch.where(logarithmic, shift, none)
+        added[f"{copy}curve_gap"] = torch.where(logarithmic, none, shift)
+    return tensors | added
 
 
 def upgrade_values(value: Any) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor
 from isthmus._version import __version__
 from isthmus.data.kinds import Kind
 from isthmus.errors import ModelFileError, NotPossibleError
-from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header
+from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header, upgrade_tensors
 from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
@@ -55,7 +55,7 @@ Version = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=60)]
 _MAX_RECORDS = 4096  # in a header; each takes a tenth of a millisecond to read
 _NEWER = "install a newer isthmus"
 _VERSION = re.compile(r'"version":\s*"(\d{1,4}\.\d{1,4}\.\d{1,4})"')
-_CURVES = {"curve_knots", "curve_values", "curve_shift", "curve_tangents"}
+_CURVES = {"curve_knots", "curve_values", "curve_shift", "curve_gap", "curve_tangents"}
 _READ_FIRST = {"shift", "scale", "fill", "least", "largest"} | _CURVES  # several shapes are valid for each
 
 ExpectedTensors = Callable[["Header", Tensors], Tensors]
@@ -153,11 +153,12 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
     with opened(path) as contents, _newer_version_named(contents.metadata), inconsistent_as_error(path):
         header, notes = _header(path, contents.metadata)
         stored = contents.meta_tensors()
-        affine = {name: contents.tensor(name) for name in stored.keys() & _READ_FIRST}
+        affine = upgrade_tensors({name: contents.tensor(name) for name in stored.keys() & _READ_FIRST})
+        stored = upgrade_tensors(stored)
         _check_tensors(
             stored, expected(header, stored | affine) | ({} if notes else expected_notes(header.statistics, stored))
         )
-        tensors = contents.all_tensors(checked=not notes) | notes  # the first format had no checksum
+        tensors = upgrade_tensors(contents.all_tensors(checked=not notes)) | notes  # the first format had no checksum
         history = read_history(header.statistics, header.epoch, tensors)
         columns = read_columns(tensors, header.shape)
     return File(header, tensors, history, columns)

@@ -36,7 +36,7 @@ def read_curves(header: Header, tensors: Tensors, scaling: Scaling) -> Curves | 
     curves = Curves(*(tensors[f"curve_{name}"] for name in Curves._fields))
     d, k = math.prod(header.shape), curves.knots.shape[-1] if curves.knots.ndim == 2 else 0
     shapes = [tuple(side.shape) for side in curves]
-    if k < 2 or shapes != [(d, k), (d, k), (d,), (d, 2)] or any(side.dtype != torch.float64 for side in curves):
+    if k < 2 or shapes != [(d, k), (d, k), (d,), (d,), (d, 2)] or any(side.dtype != torch.float64 for side in curves):
         raise RecordError(f"curves of shapes {shapes} do not fit {header.shape}")
     if problem := curves.problem():
         raise RecordError(problem)

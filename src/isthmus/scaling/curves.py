@@ -41,14 +41,16 @@ class Curves(NamedTuple):
     Attributes:
         knots: (d, k) raw values or logarithms, strictly increasing.
         values: (d, k) model units at the knots, strictly increasing.
-        shift: (d,) the number that is added before the logarithm. Without one: the distance from a frequent value to the knots at both
-            sides of it, between which model units become this value; 0 if no value is frequent.
+        shift: (d,) the number that is added before the logarithm; 0 without one.
+        gap: (d,) the distance from a frequent value to the knots at both sides of it, between which model units become this value; 0 if
+            no value is frequent, and with a logarithm.
         tangents: (d, 2) the logarithms beyond which the logarithm continues as its tangent; 0 and 0 without a logarithm.
     """
 
     knots: Any
     values: Any
     shift: Any
+    gap: Any
     tangents: Any
 
     def bend(self, raw: Tensor) -> Tensor:
@@ -77,14 +79,14 @@ class Curves(NamedTuple):
 
     def _at_frequent_values(self, x: Tensor, at: Tensor) -> Tensor:
         """The raw values ``at`` (b, d) of x, exact between the knots at both sides of a frequent value."""
-        if self._logarithmic.all() or not self.shift.any():
+        if not self.gap.any():
             return at
-        close = self.knots.diff(dim=1) < 1.5 * self.shift[:, None]
+        close = self.knots.diff(dim=1) < 1.5 * self.gap[:, None]
         frequent = pad(close, (1, 0)) & pad(close, (0, 1))  # knots
         columns, place = torch.arange(len(self.knots), device=x.device), _place(x, self.values)
         for side in (place - 1, place):
             knot = side.clamp(0, self.knots.shape[1] - 1)
-            inside = (side == knot) & frequent[columns, knot] & ~self._logarithmic
+            inside = (side == knot) & frequent[columns, knot]
             at = torch.where(inside, self.knots[columns, knot], at)
         return at
 
@@ -94,8 +96,8 @@ class Curves(NamedTuple):
             return "a value of a curve is not finite"
         if not all((side.diff(dim=1) > 0).all() for side in (self.knots, self.values)):
             return "the knots of a curve do not increase"
-        plain = (self.tangents == 0).all(1) & (self.shift >= 0)
-        apart = self.tangents[:, 1] - self.tangents[:, 0] >= 2 * _REACH - _ROUNDED
+        plain = (self.tangents == 0).all(1) & (self.shift == 0) & (self.gap >= 0)
+        apart = (self.tangents[:, 1] - self.tangents[:, 0] >= 2 * _REACH - _ROUNDED) & (self.gap == 0)
         return "" if (plain | apart).all() else "the tangents of a logarithm are too near, or in the wrong order"
 
     @property
@@ -179,7 +181,7 @@ def by_quantiles(column: Doubles, count: int, normal: bool, precision: float, in
         return _curve(knots, ndtri(ranks) if normal else ranks)
     ends = np.clip(np.stack([first, last]) / len(ordered), _END / len(ordered), 1 - _END / len(ordered))
     knots, ranks = _with_intervals(knots, ranks, ends, frequent, gap / 4)
-    return _curve(knots, ndtri(ranks) if normal else ranks)._replace(shift=np.array([gap / 4]))
+    return _curve(knots, ndtri(ranks) if normal else ranks)._replace(gap=np.array([gap / 4]))
 
 
 def _with_intervals(
@@ -203,7 +205,7 @@ def _apart(knots: Doubles, gap: float) -> Doubles:
 
 def _curve(knots: Doubles, values: Doubles) -> Curves:
     """One curve that is not linear in a logarithm."""
-    return Curves(knots[None], values[None], np.zeros(1), np.zeros((1, 2)))
+    return Curves(knots[None], values[None], np.zeros(1), np.zeros(1), np.zeros((1, 2)))
 
 
 def joined(curves: Sequence[Curves]) -> Curves:
@@ -217,6 +219,7 @@ def joined(curves: Sequence[Curves]) -> Curves:
         np.concatenate([_continued(each.knots, count) for each in curves]),
         np.concatenate([_continued(each.values, count) for each in curves]),
         np.concatenate([each.shift for each in curves]),
+        np.concatenate([each.gap for each in curves]),
         np.concatenate([each.tangents for each in curves]),
     )
 

@@ -285,10 +285,9 @@ def test_a_file_whose_curves_no_fit_can_give_is_refused(
         load(tmp_path / "bad.safetensors")
 
 
-@pytest.mark.thorough
 def test_a_checkpoint_without_gaps_is_resumed(tmp_path: Path) -> None:
     raw = np.sin(np.arange(60)[:, None] * np.array([0.1, 0.7])).round()
-    ae = quick(Quantile(ties="interval", quantiles=12), early_stopping=True, epochs=3, batch_size=16)
+    ae = quick(Quantile(ties="interval", quantiles=12), early_stopping=True, batch_size=16)
     for report in ae.iter_fit(raw, every=1):
         if report.step == 5:
             ae.checkpoint(tmp_path / "now.safetensors")
@@ -304,6 +303,7 @@ def test_a_checkpoint_without_gaps_is_resumed(tmp_path: Path) -> None:
     assert all(map(torch.equal, *(each.model_.state_dict().values() for each in resumed)))
 
 
+@pytest.mark.thorough
 def test_the_command_line_prints_the_chosen_columns(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "t.csv", index=False)
     words = ["bottleneck.size=2", "architecture.hidden=8", "epochs=2", "scaling=PerColumn", "missing=allow"]

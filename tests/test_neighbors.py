@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from test_cli import run
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from isthmus import Autoencoder, OutlierDetector, data, load
 from isthmus.architectures import MLP, Conditional
@@ -57,6 +58,26 @@ def test_rows_have_the_same_bits_in_any_batch() -> None:
     distance, x = NeighborDistance.fit(standard(300, 33).astype(np.float32)), standard(64, 33, 1)
     whole = distance(x, everything(x))[0]
     np.testing.assert_array_equal(whole[5:], distance(x[5:], everything(x[5:]))[0])
+
+
+class Largest(TorchDispatchMode):
+    """Keeps the number of bytes of the largest new tensor."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **kwargs or {})
+        if isinstance(made, torch.Tensor) and made.untyped_storage().nbytes() == made.nbytes:
+            self.largest = max(self.largest, made.nbytes)
+        return made
+
+
+def test_many_features_take_bounded_memory() -> None:
+    distance, x = NeighborDistance.fit(standard(8, 40_000).astype(np.float32)), standard(48, 40_000, 1)
+    with Largest() as seen:
+        whole = distance(x, everything(x))[0]
+    assert seen.largest <= 2**26  # bytes, of 48 rows with 6 neighbors 92 million
+    np.testing.assert_array_equal(whole[40:], distance(x[40:], everything(x[40:]))[0])
 
 
 def test_missing_values_do_not_count_and_the_rest_is_scaled() -> None:

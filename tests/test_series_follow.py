@@ -55,7 +55,7 @@ def followed(folder: Path, *words: str) -> Done:
 def assert_same_files(folder: Path, name: str) -> None:
     """The scores and alarms of a followed file are those of the complete one, but for their order and the numbers of alarms."""
     whole, own = (pandas.read_csv(folder / f"{each}.csv", dtype=str) for each in ("whole", name))
-    assert list(own) == list(whole)
+    assert list(own) == [name for name in whole if name != "trained_on"]  # which a file of a detector does not know
     own = own.assign(number=own.row.astype(int)).sort_values("number", ignore_index=True)
     for column in ("row", "machine", "time", "score"):
         np.testing.assert_array_equal(own[column], whole[column])
@@ -78,6 +78,23 @@ def test_a_complete_file_that_is_followed(folder: Path) -> None:
     assert sorted(strip, key=lambda each: each["first_row"]) == sorted(
         whole["alarms"], key=lambda each: each["first_row"]
     )
+
+
+def test_rows_that_were_trained_on_are_said_as_in_one_go(folder: Path) -> None:
+    frame = pandas.read_csv(folder / "log.csv")[7:].iloc[:-31]  # cut elsewhere, with rows of the test part
+    frame.to_csv(folder / "again.csv", index=False)
+    words = ("detect", "run", "--data", "again.csv", "--gap", "15", "--false-alarm-rate", "0.2", "--step", "3")
+    done = run(*words, "--out", "together.csv", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    growing = run(*words, "--out", "apart.csv", "--follow", "--idle", "0", cwd=folder)
+    assert growing.returncode == 0, growing.stderr
+    together, apart = (pandas.read_csv(folder / f"{name}.csv") for name in ("together", "apart"))
+    assert list(together) == list(apart)
+    marks = apart.sort_values("row").trained_on.to_numpy()
+    np.testing.assert_array_equal(marks, together.trained_on)
+    note = f"{(marks == 'yes').sum():,} of {len(frame):,} time steps are in windows that the run was trained on"
+    assert 0 < (marks == "yes").sum() < len(frame)
+    assert all(note in " ".join(each.stdout.split()) for each in (done, growing))
 
 
 def grow(path: Path, pieces: list[bytes], after: Callable[[], None] = lambda: None) -> threading.Thread:

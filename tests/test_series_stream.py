@@ -18,6 +18,7 @@ from isthmus.architectures import MLP
 from isthmus.data import Windows
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.evaluation import SeriesDetection, SeriesStream, StreamedSteps, detect_series, series_alarms
+from isthmus.experiments.membership import example_keys
 
 Array = NDArray[Any]
 LENGTH = 16
@@ -100,6 +101,25 @@ def test_machines_and_gaps_in_parts_give_the_answers_of_one_go(detector: Outlier
     assert sum(len(part.notes) for part in parts) == 3  # a note for each gap
     assert_same([*parts, stream.finish()], whole)
     assert stream.channels == ("a", "b")
+
+
+@pytest.mark.filterwarnings("ignore:.*in no window")
+@pytest.mark.parametrize(("size", "step"), [(7, 4), (0, 20), (10**6, 3)])
+def test_steps_in_known_windows_are_those_of_one_go(detector: OutlierDetector, size: int, step: int) -> None:
+    frame = machines()
+    series = {"time": "when", "by": "unit", "gap": 15}
+    shown = Windows(frame, LENGTH, 5, **series)[[1, 2, 9, 30]].values
+    keys, expected = example_keys(shown), np.isin(frame["a"], np.asarray(shown)[..., 0])
+
+    def known(windows: Array) -> Array:
+        return np.isin(example_keys(windows), keys)
+
+    whole = Windows(frame, LENGTH, step, **series)
+    np.testing.assert_array_equal(whole.rows_in(whole.every.begins[known(whole.every)]), expected)
+    stream, found = SeriesStream(detector, step, **series, known=known), np.zeros(len(frame), bool)
+    for part in (*(stream.update(frame[part]) for part in cuts(len(frame), size)), stream.finish()):
+        found[part.rows] = part.known
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_numbers_of_alarms_do_not_depend_on_the_parts(detector: OutlierDetector) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from isthmus.cli.console import counted, print_json, print_line, print_table
-from isthmus.cli.detection_task import DetectionTask, print_written, trained_marks
+from isthmus.cli.detection_task import DetectionTask, print_written, trained_note
 
 if TYPE_CHECKING:
-    from isthmus.data import Windows
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.evaluation.series_detection import SeriesDetection
 
@@ -36,6 +35,7 @@ def _in_one_go(task: DetectionTask) -> None:
     from isthmus.evaluation.interval_metrics import check_both
     from isthmus.evaluation.series_metrics import anomaly_labels, series_metrics
     from isthmus.experiments import detection, run_data
+    from isthmus.experiments.membership import trained_steps
 
     ae, source = task.autoencoder(), task.source()
     windows, labels = run_data.load_labeled_windows(task.run, source, ae)
@@ -44,11 +44,13 @@ def _in_one_go(task: DetectionTask) -> None:
         rows = Positions(file=windows.at.file, lines=windows.at.lines)
         truth = anomaly_labels(labels, f"column {source.options.labels}", rows)
         check_both(truth)
-    marks, trained = trained_marks(task.run, windows.values)
-    detector = task.detector(ae, [*windows.notes, trained], windows.values)
+    trained = trained_steps(run_data.membership_of(task.run), windows)
+    told = "" if trained is None else trained_note(int(trained.sum()), len(trained))
+    detector = task.detector(ae, [*windows.notes, told], windows.values)
     found = detect_series(detector, windows)
     metrics = None if truth is None else series_metrics(found, truth)
-    written = detection.write_series(task.path, found, _of_steps(windows, marks))
+    marks = {} if trained is None else detection.trained_column(trained)
+    written = detection.write_series(task.path, found, marks)
     if metrics is not None:
         written.append(detection.write_metrics(task.path, metrics))
     if task.as_json:
@@ -60,25 +62,18 @@ def _in_one_go(task: DetectionTask) -> None:
     print_written(written, task.save, detector.n_references_)
 
 
-def _of_steps(windows: Windows, marks: dict[str, Any]) -> dict[str, Any]:
-    """The same column for time steps: those in a window that a run was trained on, or that shares rows with one."""
-    import numpy as np
-
-    return {name: np.where(windows.average(each == "yes") > 0, "yes", "no") for name, each in marks.items()}
-
-
 def _follow(task: DetectionTask, idle: float | None) -> None:
     """Writes the scores and alarms of a series in a file that grows."""
     from isthmus.cli.follow import follow
     from isthmus.experiments import run_data
     from isthmus.experiments.followed_series import FollowedSeries
 
-    ae = task.autoencoder()
+    ae, record = task.autoencoder(), run_data.membership_of(task.run)
     series, options = run_data.follow_series(task.run, task.source(), ae)
     detector = task.detector(ae, ())
     if not task.as_json:
         print_line(f"threshold: {detector.guarantee()}")
-    follow(FollowedSeries(series, options, detector, task.path), idle, task.as_json)
+    follow(FollowedSeries(series, options, detector, task.path, record), idle, task.as_json)
 
 
 def _print_series(found: SeriesDetection, detector: OutlierDetector) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments.run_record import DataSource
 
-__all__ = ["DetectionTask", "judged_note", "print_written", "trained_marks"]
+__all__ = ["DetectionTask", "judged_note", "print_written", "trained_marks", "trained_note"]
 
 
 class DetectionTask(NamedTuple):
@@ -76,6 +76,21 @@ def trained_marks(run: Path, values: Any) -> tuple[dict[str, Any], str]:
         "the column trained_on says which"
     )
     return {"trained_on": np.where(found, "yes", "no")}, note
+
+
+def trained_note(count: int, steps: int) -> str:
+    """A note about time steps that a run was trained on; "" if there are none.
+
+    Args:
+        count: how many they are.
+        steps: the number of time steps.
+    """
+    if not count:
+        return ""
+    return (
+        f"{count:,} of {steps:,} time steps are in windows that the run was trained on: their scores are more normal than those of new "
+        "data; the column trained_on says which"
+    )
 
 
 def judged_note(values: Any, normal: NormalExamples, what: str = "examples") -> str:

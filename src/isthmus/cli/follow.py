@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from isthmus.cli.console import counted, fail, print_line, print_notes
+from isthmus.cli.detection_task import trained_note
 from isthmus.cli.signals import SignalHandler
 from isthmus.errors import IsthmusError
 from isthmus.io.terminal import print_lines
@@ -86,6 +87,7 @@ def _print_end(series: FollowedSeries, as_json: bool) -> None:
     """Prints the counts and the written files."""
     lines = [
         f"{counted(series.alarms, 'alarm')} in {series.steps:,} time steps",
+        *([trained_note(series.trained, series.steps)] if series.trained else []),
         *(f"written: {path}" for path in series.written),
     ]
     if as_json:

@@ -32,6 +32,9 @@ Doubles = NDArray[np.float64]
 NEIGHBORS = 5  # nearest references whose distances are averaged
 MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of them
 _BLOCK = 128  # references whose distances to all others are computed at a time
+_VALUES = (
+    2**23
+)  # of the nearest references of rows whose exact distances are computed at a time: one batch of up to 10,922 features
 _WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
 _EQUAL = 1e-3  # of a deviation: values that differ by less are equal
@@ -100,10 +103,16 @@ class NeighborDistance:
         x = torch.from_numpy(rows / self.deviations) - center
         # |r|² - 2 x·r orders the references, but is rounded; the distances of the nearest are then exact
         order = norms - 2 * dense(x, references)
-        nearest = references[order.topk(min(count, len(references)), largest=False).indices]
-        squares = torch.where(observed[:, None], (x[:, None] - nearest).square(), 0).sum(-1)
-        own = (((x[:, None] - nearest).abs() <= _EQUAL) | ~(observed[:, None] & varying)).all(-1).any(1)
-        return (squares * (x.shape[1] / observed.sum(1)[:, None])).sqrt().sort(1).values, own
+        nearest = order.topk(min(count, len(references)), largest=False).indices
+        rows_at_once = max(1, _VALUES // (nearest.shape[1] * x.shape[1]))
+        found = list[tuple[Tensor, Tensor]]()
+        for row, known, indices in zip(*(each.split(rows_at_once) for each in (x, observed, nearest)), strict=True):
+            differences = row[:, None] - references[indices]
+            squares = torch.where(known[:, None], differences.square(), 0).sum(-1)
+            own = ((differences.abs() <= _EQUAL) | ~(known[:, None] & varying)).all(-1).any(1)
+            found.append(((squares * (x.shape[1] / known.sum(1)[:, None])).sqrt().sort(1).values, own))
+        distances, equal = (torch.cat(each) for each in zip(*found, strict=True))
+        return distances, equal
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, cast
@@ -46,6 +46,8 @@ class SeriesStream:
         gap: the longest interval between neighboring rows that is no gap: seconds, a timedelta, or a number in the unit of the time. Rows
             with times require it, since the median interval of rows to come is unknown.
         pad: pad stretches that are shorter than a window with missing values, as `isthmus.data.Windows` does.
+        known: says which windows (n, length, channels) are known, (n,), such as those of training. It is asked about the windows at all
+            rows, and `StreamedSteps.known` says which time steps are in one.
 
     Attributes:
         channels: the names of the channels, once rows have arrived.
@@ -73,6 +75,7 @@ class SeriesStream:
         by: str | None = None,
         gap: Gap = None,
         pad: bool = False,
+        known: Callable[[Array], NDArray[np.bool_]] | None = None,
     ) -> None:
         if not isinstance(detector, OutlierDetector):
             raise RecordError(
@@ -86,6 +89,7 @@ class SeriesStream:
         self._step = max(1, self._length // 8) if step is None else _checked_step(step)
         self._time, self._by = time, by
         self._gap, self._pad = None if gap is None else checked_gap(gap, True), pad
+        self._known = known
         if pad and detector.autoencoder_.missing != "allow":
             raise RecordError(
                 "pad=True (--pad) pads with missing values, and the detector takes none: train with missing='allow', or leave it out"
@@ -162,9 +166,12 @@ class SeriesStream:
         due = [track.due(self._length, self._step) for _, track in tracks]
         scores = np.split(self._scores([track for _, track in tracks], due), np.cumsum([len(each) for each in due]))
         parts, states = list[tuple[Any, Settled]](), dict[Any, Track]()
-        for (label, track), own in zip(tracks, scores, strict=False):  # an empty part is behind the last cut
+        known = self._known_begins([track for _, track in tracks])
+        for (label, track), own, seen in zip(
+            tracks, scores, known, strict=False
+        ):  # an empty part is behind the last cut
             track = replace(track, alarms=states[label].alarms) if label in states else track
-            parts.append((label, track.settled(own, self._length, self._step, self._detector.offset_)))
+            parts.append((label, track.settled(own, seen, self._length, self._step, self._detector.offset_)))
             states[label] = parts[-1][1].track
         result = self._result(parts, tuple(notes))
         self._tracks |= states
@@ -172,17 +179,33 @@ class SeriesStream:
 
     def _scores(self, tracks: list[Track], due: list[NDArray[np.int64]]) -> Doubles:
         """The scores of the windows that are due in each stretch, one after the other."""
-        wanted = [(track, begins) for track, begins in zip(tracks, due, strict=True) if len(begins)]
-        if not wanted:
+        if (found := self._windows(tracks, due)) is None:
             return np.empty(0)
+        windows, order = found
+        where = WindowPositions(self.channels, begins=windows.begins, order=order)
+        return self._detector.score_samples(Examples(cast(Array, windows), None, "series", where))
+
+    def _known_begins(self, tracks: list[Track]) -> list[NDArray[np.int64]]:
+        """The first rows of the known windows of each stretch, among all windows that are new."""
+        new = [track.new(self._length) if self._known is not None else np.empty(0, np.int64) for track in tracks]
+        if self._known is None or (found := self._windows(tracks, new)) is None:
+            return new
+        known = np.split(np.asarray(self._known(cast(Array, found[0]))), np.cumsum([len(each) for each in new]))
+        return [begins[own] for begins, own in zip(new, known, strict=False)]
+
+    def _windows(
+        self, tracks: list[Track], begins: list[NDArray[np.int64]]
+    ) -> tuple[WindowArray, NDArray[np.int64]] | None:
+        """The windows of each stretch that begin at these rows, one after the other, and the number of each row; None without windows."""
+        wanted = [(track, own) for track, own in zip(tracks, begins, strict=True) if len(own)]
+        if not wanted:
+            return None
         values = [track.values(self._length) for track, _ in wanted]
         before = np.cumsum([0, *map(len, values)])
-        begins = np.concatenate([own - track.first + n for (track, own), n in zip(wanted, before, strict=False)])
-        windows = cast(Array, WindowArray(np.concatenate(values), begins, self._length, np.zeros_like(begins)))
+        first = np.concatenate([own - track.first + n for (track, own), n in zip(wanted, before, strict=False)])
         numbers = [track.rows.numbers for track, _ in wanted]
         order = [np.pad(own, (0, len(each) - len(own)), "edge") for own, each in zip(numbers, values, strict=True)]
-        where = WindowPositions(self.channels, begins=begins, order=np.concatenate(order))
-        return self._detector.score_samples(Examples(windows, None, "series", where))
+        return WindowArray(np.concatenate(values), first, self._length, np.zeros_like(first)), np.concatenate(order)
 
     def _result(self, parts: list[tuple[Any, Settled]], notes: tuple[str, ...]) -> StreamedSteps:
         """What became final, in the order of the rows of the stream."""
@@ -208,6 +231,7 @@ class SeriesStream:
             tuple(number for number, _ in alarms),
             notes,
             tuple(alarm for label, part in parts for alarm in _opened(label, part)),
+            None if self._known is None else np.concatenate([np.empty(0, bool), *(p.known for _, p in parts)])[order],
         )
 
     def _alarms(self, label: Any, part: Settled) -> list[tuple[int, Alarm]]:

@@ -51,6 +51,7 @@ class Settled(NamedTuple):
         first_alarm: the number of the first run.
         ended: the runs of anomalous rows that have ended, as positions in `scores`.
         track: the stretch from now on.
+        known: (new,) whether each of these rows is in a known window.
     """
 
     rows: Arrived
@@ -63,6 +64,7 @@ class Settled(NamedTuple):
     first_alarm: int
     ended: list[tuple[int, int]]
     track: Track
+    known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,7 @@ class Track:
         kept: the scores of the last of these, if they belong to an open alarm.
         alarms: how many alarms of the machine have begun.
         pad: whether a stretch that ends shorter than a window is padded with missing values.
+        known: the first rows of the known windows that are still needed.
     """
 
     rows: Arrived
@@ -93,6 +96,7 @@ class Track:
     kept: Doubles = field(default_factory=lambda: np.empty(0))
     alarms: int = 0
     pad: bool = False
+    known: Whole = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def end(self) -> int:
@@ -116,6 +120,12 @@ class Track:
         last = self.end - length
         return np.append(regular, last) if self.ended and last >= 0 and last % step else regular
 
+    def new(self, length: int) -> Whole:
+        """The first rows of all windows, one at each row, that are complete since the last time."""
+        if self._is_padded(length):
+            return np.zeros(1, np.int64)
+        return np.arange(max(0, self.seen - length + 1), self.end - length + 1, dtype=np.int64)
+
     def values(self, length: int) -> Array:
         """The values of the rows, with the padding of a stretch that is shorter than a window."""
         return padded(self.rows.values, length) if self._is_padded(length) else self.rows.values
@@ -123,8 +133,8 @@ class Track:
     def _is_padded(self, length: int) -> bool:
         return self.pad and self.ended and 0 < self.end < length
 
-    def settled(self, scores: Doubles, length: int, step: int, threshold: float) -> Settled:
-        """What is final, given the scores of the windows that were due."""
+    def settled(self, scores: Doubles, known: Whole, length: int, step: int, threshold: float) -> Settled:
+        """What is final, given the scores of the windows that were due, and the first rows of those of `new` that are known."""
         begins = np.concatenate([self.begins, self.due(length, step)])
         of_windows = np.concatenate([self.scores, scores])
         windows = WindowArray(self.values(length), begins - self.first, length, np.zeros_like(begins))
@@ -132,6 +142,8 @@ class Track:
         last = self.end - length
         final = self.end if self.ended else max(self.final, last + (last >= 0 and last % step == 0))
         new = windows.row_means(of_windows)[self.final - self.first : final - self.first]
+        known, places = np.concatenate([self.known, known]), np.arange(self.final, final)
+        is_known = known.searchsorted(places, "right") > known.searchsorted(places - length, "right")
         all_scores = np.concatenate([self.kept, new])
         longest = longest_alarm(length, self.rows.values.shape[1])
         found, labels = divided(runs(all_scores < threshold), longest), np.zeros(len(all_scores), np.int64)
@@ -141,6 +153,7 @@ class Track:
         is_open = bool(found) and found[-1][1] == len(all_scores) and not self.ended
         kept = all_scores[found[-1][0] :] if is_open else np.empty(0)
         track = replace(self, final=final, kept=kept, alarms=begun + len(found), seen=self.end)
+        track = replace(track, known=known[known + length > final])
         return Settled(
             self.rows,
             windows,
@@ -152,6 +165,7 @@ class Track:
             begun + 1,
             found[:-1] if is_open else found,
             track._without_old(begins, of_windows, length),
+            is_known,
         )
 
     def _without_old(self, begins: Whole, scores: Doubles, length: int) -> Self:

@@ -53,6 +53,7 @@ class StreamedSteps(Result):
         numbers: the number of each of these alarms, as in `labels`.
         notes: gaps, one sentence each.
         opened: the alarms that began among these rows, and are open.
+        known: (n,) whether each row is in a known window; None unless the stream was asked.
     """
 
     rows: Whole
@@ -64,6 +65,7 @@ class StreamedSteps(Result):
     numbers: tuple[int, ...]
     notes: tuple[str, ...]
     opened: tuple[OpenAlarm, ...] = ()
+    known: NDArray[np.bool_] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values: the alarms, and counts of time steps."""

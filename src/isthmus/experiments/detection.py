@@ -25,6 +25,7 @@ __all__ = [
     "csv_path",
     "draw",
     "heat_maps_path",
+    "trained_column",
     "write",
     "write_heat_map",
     "write_images",
@@ -68,6 +69,15 @@ def write_series(path: Path, found: SeriesDetection, marks: Mapping[str, NDArray
     from isthmus.plots.figure import save_png
 
     return [path, alarms, save_png(plots.series_alarms(found), path.with_suffix(".png"))]
+
+
+def trained_column(trained: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """The column that says which time steps are in a window that a run was trained on.
+
+    Args:
+        trained: (n,).
+    """
+    return {"trained_on": np.where(trained, "yes", "no")}
 
 
 def written_paths(path: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.evaluation.series_alarms import alarm_header, alarm_row
 from isthmus.evaluation.series_stream import SeriesStream
 from isthmus.evaluation.streamed_steps import StreamedSteps
-from isthmus.experiments.detection import alarms_path, as_text
+from isthmus.experiments.detection import alarms_path, as_text, trained_column
+from isthmus.experiments.membership import Membership, same_as_trained
 from isthmus.io.tables import GrowingTable
 
 __all__ = ["FollowedSeries"]
@@ -28,17 +30,27 @@ class FollowedSeries:
         options: the options of reading, with those of the run.
         detector: the detector.
         path: the table of scores; that of alarms is next to it.
+        record: which windows the run was trained on, for the column trained_on; None without.
 
     Attributes:
         written: the files, once rows were read.
         steps, alarms: how many are final.
+        trained: how many of these steps are in windows that the run was trained on.
     """
 
-    def __init__(self, series: GrowingSeries, options: ReadOptions, detector: OutlierDetector, path: Path) -> None:
+    def __init__(
+        self,
+        series: GrowingSeries,
+        options: ReadOptions,
+        detector: OutlierDetector,
+        path: Path,
+        record: Membership | None = None,
+    ) -> None:
         self._series, self._options, self._detector, self._path = series, options, detector, path
         self._stream: SeriesStream | None = None
         self._tables: tuple[GrowingTable, GrowingTable] | None = None
-        self.written, self.steps, self.alarms = list[Path](), 0, 0
+        self._known = None if record is None or record.keys is None else partial(same_as_trained, record)
+        self.written, self.steps, self.alarms, self.trained = list[Path](), 0, 0, 0
 
     def advance(self) -> tuple[StreamedSteps, tuple[str, ...]] | None:
         """Takes rows that were appended.
@@ -52,12 +64,14 @@ class FollowedSeries:
         notes = tuple[str, ...]()
         if self._stream is None:
             gap, notes = self._gap(part)
-            self._stream = SeriesStream(self._detector, self._options.step, gap=gap, pad=self._options.pad)
+            own = {"gap": gap, "pad": self._options.pad, "known": self._known}
+            self._stream = SeriesStream(self._detector, self._options.step, **own)
             notes = (*part.notes, *notes)
         found = self._stream.update(part.values, time=part.time, by=part.by)
         if self._tables is None:
             known = {"machine": part.by, "time": part.time}
             header = ["row", *(name for name, values in known.items() if values is not None), "score", "alarm"]
+            header += [] if self._known is None else ["trained_on"]
             self.written = [self._path, alarms_path(self._path)]
             columns = header, alarm_header(self._stream.channels, part.by is not None)
             self._tables = GrowingTable(self.written[0], columns[0]), GrowingTable(self.written[1], columns[1])
@@ -95,10 +109,12 @@ class FollowedSeries:
         assert self._tables is not None
         assert self._stream is not None
         scores, alarms = self._tables
-        columns = [as_text(values) for values in found.columns().values()]
+        trained = {} if found.known is None else trained_column(found.known)
+        columns = [as_text(values) for values in (found.columns() | trained).values()]
         scores.add(zip(*columns, strict=True))
         alarms.add(self._alarm_rows(found, self._stream.channels))
         self.steps, self.alarms = self.steps + len(found.rows), self.alarms + len(found.alarms)
+        self.trained += 0 if found.known is None else int(found.known.sum())
 
     def _alarm_rows(self, found: StreamedSteps, channels: tuple[str, ...]) -> Iterator[list[Any]]:
         for number, alarm in zip(found.numbers, found.alarms, strict=True):

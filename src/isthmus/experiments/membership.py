@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from isthmus.data.memmap import release_pages
 from isthmus.data.series.window_array import WindowArray, windows_of
+from isthmus.data.series.windows import Windows
 from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError, ModelFileError
@@ -42,6 +43,7 @@ __all__ = [
     "rounded_keys",
     "same_as_trained",
     "trained_on",
+    "trained_steps",
     "write_membership",
 ]
 
@@ -162,6 +164,14 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
     every = windows.every()
     found = same_as_trained(record, cast(Array, every))
     return found[windows.begins] | windows.sharing(every.begins[found & every.varying()])
+
+
+def trained_steps(record: Membership | None, windows: Windows) -> NDArray[np.bool_] | None:
+    """Which time steps are in a window that a run was trained on, (rows,), wherever the series is cut now; None without stored keys."""
+    if record is None or record.keys is None:
+        return None
+    every = windows.every
+    return windows.rows_in(every.begins[same_as_trained(record, cast(Array, every))])
 
 
 def same_as_trained(record: Membership | None, values: Array) -> NDArray[np.bool_]:

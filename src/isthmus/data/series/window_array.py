@@ -122,12 +122,16 @@ class WindowArray:
         varies: npt.NDArray[np.bool_] = before[self.begins + self.length] > before[self.begins + 1]
         return varies
 
-    def sharing(self, begins: Rows) -> npt.NDArray[np.bool_]:
-        """Which windows (n,) share a row with the windows of this length that begin at these rows."""
+    def covered(self, begins: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows (rows,) are in one of the windows of this length that begin at these rows."""
         changes = np.zeros(len(self.rows) + 1, np.int64)
         np.add.at(changes, begins, 1)
         np.add.at(changes, begins + self.length, -1)
-        before = np.r_[0, np.cumsum(np.cumsum(changes[:-1]) > 0)]
+        return np.cumsum(changes[:-1]) > 0
+
+    def sharing(self, begins: Rows) -> npt.NDArray[np.bool_]:
+        """Which windows (n,) share a row with the windows of this length that begin at these rows."""
+        before = np.r_[0, np.cumsum(self.covered(begins))]
         shares: npt.NDArray[np.bool_] = before[self.begins + self.length] > before[self.begins]
         return shares
 

@@ -107,7 +107,7 @@ class Windows(Examples):
         counts = summary(rows, found, len(begins), self.length, self.step)
         notes = (counts, *rows.notes, *found.notes, *left_out, *padding_note(rows, source))
         self._set(rows=rows, channels=rows.channels or unnamed, notes=notes)
-        self._set(stretch_begins=found.begins, places=source.places)
+        self._set(stretch_begins=found.begins, places=source.places, spans=(source.begins, source.ends))
         for note in (*rows.guesses, *found.guesses, *left_out):
             warnings.warn(note, IsthmusWarning, stacklevel=2)
 
@@ -118,6 +118,9 @@ class Windows(Examples):
     notes: tuple[str, ...]
     stretch_begins: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64] | None  # of the rows among those that windows are cut from; None without padding
+    spans: tuple[
+        npt.NDArray[np.int64], npt.NDArray[np.int64]
+    ]  # of the stretches among these: first rows, and rows after the last
 
     def _set(self, **values: Any) -> None:
         for name, value in values.items():
@@ -127,6 +130,16 @@ class Windows(Examples):
     def cut(self) -> WindowArray:
         """The windows, which `values` says are an array."""
         return cast(WindowArray, self.values)
+
+    @property
+    def every(self) -> WindowArray:
+        """All windows of this length, one at each row, in their stretches."""
+        begins = [
+            np.arange(begin, end - self.length + 1)
+            for begin, end in zip(*map(np.ndarray.tolist, self.spans), strict=True)
+        ]
+        cut = self.cut
+        return WindowArray(cut.rows, np.concatenate(begins), self.length, np.zeros(sum(map(len, begins)), np.int64))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -211,6 +224,15 @@ class Windows(Examples):
                 f"values have shape {given.shape}, and there are {len(self):,} windows of {self.length} rows: pass (n,) or (n, length, ...)"
             )
         return self.in_order(self.row_means(given))
+
+    def rows_in(self, begins: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which rows (rows,), in the order of the data, are in a window that begins at one of these rows of `every`.
+
+        Args:
+            begins: as in `WindowArray.begins`.
+        """
+        covered = self.cut.covered(begins)
+        return self.in_order(covered if self.places is None else covered[self.places])
 
     def row_means(self, values: Array) -> Doubles:
         """`average` in the order of machines and time.

@@ -32,9 +32,7 @@ Doubles = NDArray[np.float64]
 NEIGHBORS = 5  # nearest references whose distances are averaged
 MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of them
 _BLOCK = 128  # references whose distances to all others are computed at a time
-_VALUES = (
-    2**23
-)  # of the nearest references of rows whose exact distances are computed at a time: one batch of up to 10,922 features
+_VALUES = 2**23  # of nearest references whose exact distances are computed at a time: of a batch up to 10,922 features
 _WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
 _EQUAL = 1e-3  # of a deviation: values that differ by less are equal

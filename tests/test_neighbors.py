@@ -72,6 +72,7 @@ class Largest(TorchDispatchMode):
         return made
 
 
+@pytest.mark.thorough  # the mode imports a part of PyTorch that takes seconds
 def test_many_features_take_bounded_memory() -> None:
     distance, x = NeighborDistance.fit(standard(8, 40_000).astype(np.float32)), standard(20, 40_000, 1)
     with Largest() as seen:

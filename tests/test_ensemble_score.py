@@ -220,6 +220,13 @@ def test_references_of_a_frozen_autoencoder(detector: OutlierDetector) -> None:
         OutlierDetector.from_fitted(ae, normal, references=normal, random_state=0)
 
 
+def test_references_of_the_same_rows_cut_elsewhere_are_refused(detector: OutlierDetector) -> None:
+    ae, rows = detector.autoencoder_, series(3)
+    with pytest.raises(DataError, match="references has the examples of X"):
+        OutlierDetector.from_fitted(ae, cut(rows[303:], 4), references=cut(rows, 4), random_state=0)
+    OutlierDetector.from_fitted(ae, cut(rows[303:], 4), references=cut(rows[:303], 4), random_state=0)
+
+
 def test_windows_of_a_periodic_series_may_be_equal() -> None:
     rows = np.tile(series(0, 30), (12, 1))
     train, normal, new = (cut(part, 1) for part in (rows[:300], rows[:44], rows + np.eye(360)[:, [50, 50]]))

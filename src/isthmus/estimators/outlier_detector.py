@@ -201,8 +201,8 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             sample_weight: weights (n,) of the examples in the training of the autoencoder, as in `Autoencoder.fit`. Held-out errors and
                 the threshold do not use them: the guarantee is about examples as they are drawn.
             references: more normal examples (m, *shape) to which the scores "neighbors" and "ensemble" measure distances, such as those
-                that a frozen autoencoder was trained on. None of them may be among X, whose scores would be too good. Other scores
-                ignore them.
+                that a frozen autoencoder was trained on. None of them may be among X, whose scores would be too good; nor may windows
+                of the same rows of a series, cut elsewhere. Other scores ignore them.
 
         Returns:
             The estimator itself.
@@ -575,11 +575,14 @@ def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:
 def _refuse_contained(X: Array, references: Array) -> None:
     """`DataError` if the references have nearly all of the examples, although these differ: each would be its own neighbor.
 
+    Windows of a series are compared with the windows at all rows of the references, so that it does not matter where either is cut.
     Examples that repeat, such as windows of a periodic series, say nothing.
     """
+    windows = windows_of(references)
+    every: Any = references if windows is None else windows.every()
     own = [hash(np.asarray(row, references.dtype).tobytes()) for row in X]
-    given = {hash(np.asarray(row).tobytes()) for row in references}
-    differ = len(set(own)) > len(own) / 2 and len(given) > len(references) / 2
+    given = {hash(np.asarray(row).tobytes()) for row in every}
+    differ = len(set(own)) > len(own) / 2 and len(given) > len(every) / 2
     if differ and np.mean([each in given for each in own]) > _MAX_CONTAINED:
         raise DataError(
             "references has the examples of X: pass other normal examples, such as those that the autoencoder was trained on"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile_files import Header, Tensors, edited
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -224,3 +225,21 @@ def test_a_model_with_a_broken_map_is_not_saved(X: np.ndarray, tmp_path: Path) -
     ae.model_.decoder.weight[0, 0] = torch.nan
     with pytest.raises(DivergenceError, match=r"decoder\.weight is not finite"):
         ae.save(tmp_path / "model.safetensors")
+
+
+def test_an_older_checkpoint_continues_with_the_architecture_it_has(X: np.ndarray, tmp_path: Path) -> None:
+    """The default with missing="allow" was an MLP before."""
+    choices = {"missing": "allow", "epochs": 2, "batch_size": 50, "random_state": 0}
+    assert Autoencoder(2, **choices).initialize(X).n_fixed_ > 0
+    ae = Autoencoder(2, architecture=MLP((8,)), **choices)
+    for report in ae.iter_fit(X, every=1):
+        if report.step == 3:
+            ae.checkpoint(tmp_path / "new.safetensors")
+    old = edited(tmp_path / "new.safetensors", tmp_path / "old.safetensors", with_default_architecture)
+    resumed = load(old).resume(X)
+    assert (resumed.architecture, resumed.architecture_) == ("auto", MLP((8,)))
+    np.testing.assert_array_equal(resumed.reconstruct(X), ae.reconstruct(X))
+
+
+def with_default_architecture(header: Header, _: Tensors) -> None:
+    header["parameters"]["architecture"] = "auto"

@@ -575,11 +575,11 @@ def _context_of_all(ae: Autoencoder, y: Any, values: Array) -> Array | None:
 def _refuse_contained(X: Array, references: Array) -> None:
     """`DataError` if the references have nearly all of the examples, although these differ: each would be its own neighbor.
 
-    Windows of a series are compared with the windows at all rows of the references, so that it does not matter where either is cut.
+    Windows of a series are compared with all windows of the rows of the references, so that it does not matter where either is cut.
     Examples that repeat, such as windows of a periodic series, say nothing.
     """
     windows = windows_of(references)
-    every: Any = references if windows is None else windows.every()
+    every: Any = references if windows is None else windows.within()
     own = [hash(np.asarray(row, references.dtype).tobytes()) for row in X]
     given = {hash(np.asarray(row).tobytes()) for row in every}
     differ = len(set(own)) > len(own) / 2 and len(given) > len(every) / 2

@@ -113,6 +113,12 @@ class WindowArray:
         begins = np.arange(max(0, len(self.rows) - self.length + 1))
         return WindowArray(self.rows, begins, self.length, np.zeros(len(begins), np.int64))
 
+    def within(self) -> WindowArray:
+        """All windows of this length, one at each row, whose rows are all in these windows."""
+        before = np.r_[0, np.cumsum(self.covered(self.begins))]
+        begins = np.flatnonzero(before[self.length :] - before[: -self.length] == self.length)
+        return WindowArray(self.rows, begins, self.length, np.zeros(len(begins), np.int64))
+
     def varying(self) -> npt.NDArray[np.bool_]:
         """Which windows (n,) have rows that differ from each other."""
         changes = np.zeros(len(self.rows), bool)

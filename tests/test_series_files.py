@@ -168,7 +168,7 @@ def test_detect_writes_scores_by_time_step_and_alarms(folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     frame, new = pandas.read_csv(folder / "scores.csv"), pandas.read_csv(folder / "new.csv")
-    assert list(frame) == ["row", "machine", "time", "score", "alarm"]
+    assert list(frame) == ["row", "machine", "time", "score", "alarm", "trained_on"]
     np.testing.assert_array_equal(frame.machine, new.unit)
     np.testing.assert_array_equal(frame.time, new.when.str.replace(" ", "T"))
     with (folder / "scores-alarms.csv").open() as file:
@@ -253,3 +253,14 @@ def test_what_a_series_cannot_be_combined_with_is_said(folder: Path) -> None:
     detector = OutlierDetector(Autoencoder(2, architecture=Conditional(MLP((4,))), epochs=1))
     with pytest.raises(NotPossibleError, match="takes no windows of a series"):
         detector.fit(windows, np.arange(len(windows)) % 2)
+
+
+def test_the_channels_of_a_series_are_listed_with_constants(folder: Path) -> None:
+    frame = log(120).assign(level=2.5)
+    frame.loc[3, "heat"] = np.nan
+    frame.to_csv(folder / "flat.csv", index=False)
+    done = run("data", "flat.csv", *SERIES, cwd=folder)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [*"level numbers, constant 0 2.5 2.5 2.5".split()] in lines
+    assert any(line[:3] == ["heat", "numbers", "1"] for line in lines)
+    assert any(line[:3] == ["load", "numbers", "0"] for line in lines)

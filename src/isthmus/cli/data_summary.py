@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.console import counted, print_line, print_notes, print_table
 from isthmus.cli.sound import print_sound
 from isthmus.text import printable
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from isthmus.data import Dataset
     from isthmus.data.options import ReadOptions
     from isthmus.data.tables.table_encoding import TableEncoding
@@ -88,11 +90,14 @@ def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str
     import numpy as np
 
     from isthmus.data.sentinels import sentence, sentinels
-    from isthmus.data.tables.summary import numeric_content
+    from isthmus.data.series.window_array import windows_of
 
     print_line(dataset.summary())
     requested = "left out as requested:"
     print_notes([note for note in dataset.notes if not (blocking and note.startswith(requested))])
+    if (windows := windows_of(dataset.train)) is not None:
+        channels = dataset.columns or tuple(f"channel {number}" for number in range(windows.rows.shape[1]))
+        return _numeric_rows(np.asarray(windows.rows), channels)
     if dataset.kind != "table" or dataset.train.ndim != 2:
         return []
     if dataset.table is not None:
@@ -103,9 +108,18 @@ def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str
     names = dataset.columns or tuple(
         islice((name for name in numbered if name not in blocking), dataset.train.shape[1])
     )
+    return _numeric_rows(dataset.train, names)
+
+
+def _numeric_rows(table: NDArray[Any], names: Sequence[str]) -> list[list[str]]:
+    """The rows of the table of columns, of the columns of numbers of a table, or the channels of a series."""
+    import numpy as np
+
+    from isthmus.data.tables.summary import numeric_content
+
     rows = []
     for column, name in enumerate(names[:_MAX_COLUMNS]):
-        values = np.asarray(dataset.train[:, column], float)
+        values = np.asarray(table[:, column], float)
         known = values[~np.isnan(values)]
         statistics = [f"{value:.6g}" for value in (known.min(), known.mean(), known.max())] if len(known) else ["-"] * 3
         rows.append(
@@ -115,8 +129,8 @@ def _print_dataset(dataset: Dataset, blocking: Collection[str]) -> list[list[str
 
 
 def _n_columns(dataset: Dataset) -> int:
-    """The number of columns that are features."""
-    return dataset.train.shape[1] if dataset.table is None else len(dataset.table.columns)
+    """The number of columns that are features, or channels."""
+    return dataset.train.shape[-1] if dataset.table is None else len(dataset.table.columns)
 
 
 def _n_left_out(dataset: Dataset | None) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from isthmus.data.series.stretches import Gap, checked_gap
+from isthmus.data.series.stretches import Gap, checked_gap, repeated_note
 from isthmus.data.series.window_array import WindowArray
 from isthmus.data.series.window_positions import WindowPositions
 from isthmus.data.validation import Examples
@@ -146,7 +146,7 @@ class SeriesStream:
         result = self._settled(tracks, notes)
         self._form, self._count = form, self._count + len(read.values)
         if repeated:
-            warnings.warn(f"{repeated:,} rows have the time of the row before them", IsthmusWarning, stacklevel=2)
+            warnings.warn(repeated_note(repeated), IsthmusWarning, stacklevel=2)
         return result
 
     @check_units_once()

@@ -13,7 +13,7 @@ from isthmus.data.series.rows import SeriesRows
 from isthmus.errors import RecordError
 from isthmus.text import printable
 
-__all__ = ["Gap", "Stretches", "checked_gap", "intervals_of", "seconds_of", "stretches", "usual_gap"]
+__all__ = ["Gap", "Stretches", "checked_gap", "intervals_of", "repeated_note", "seconds_of", "stretches", "usual_gap"]
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ def stretches(rows: SeriesRows, gap: Gap) -> Stretches:
     gap_note = _gap_note(rows, seconds, at, limits, unit, limit is not None)
     guesses = [*([] if limit is not None else gap_note)]
     guesses += _irregular(np.concatenate(intervals))
-    guesses += [f"{repeated:,} rows have the time of the row before them"] if repeated else []
+    guesses += [repeated_note(repeated)] if repeated else []
     inner = np.sort(np.concatenate([breaks, at]))
     notes = [*(gap_note if limit is not None else []), *guesses]
     return Stretches(np.r_[0, inner], np.r_[inner, n], tuple(notes), tuple(guesses))
@@ -123,6 +123,23 @@ def checked_gap(gap: Any, timed: bool) -> float:
     return float(gap)
 
 
+def repeated_note(count: int) -> str:
+    """A note about rows with the time of the row before them.
+
+    Args:
+        count: how many.
+    """
+    many = f"{count:,} rows have the time of the row before them"
+    return many if count > 1 else "1 row has the time of the row before it"
+
+
+def _shown(time: Any) -> str:
+    """A time for a message: a date without fractions of seconds that are 0."""
+    if not isinstance(time, np.datetime64):
+        return str(time)
+    return str(np.datetime_as_string(time, unit="s" if time == time.astype("datetime64[s]") else "us"))
+
+
 def _gap_note(
     rows: SeriesRows, seconds: Doubles, at: Array, limits: list[float], unit: Callable[[float], str], given: bool
 ) -> list[str]:
@@ -137,7 +154,7 @@ def _gap_note(
     why = "" if given else ", 1.5 times the median interval; else --gap, gap="
     many = f"{at.size:,} gaps" if at.size > 1 else "1 gap"
     return [
-        f"{many} in time (intervals over {limit}{why}), the longest {unit(float(lengths.max()))} before {rows.time[row]}{machine}: "  # type: ignore[index]  # there is a time
+        f"{many} in time (intervals over {limit}{why}), the longest {unit(float(lengths.max()))} before {_shown(rows.time[row])}{machine}: "  # type: ignore[index]  # there is a time
         "no window crosses one"
     ]
 

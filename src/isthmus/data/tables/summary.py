@@ -97,8 +97,9 @@ def encoded_content(column: ColumnEncoding, values: npt.NDArray[Any]) -> list[st
     known, several = values[~np.isnan(values)], len(column.categories)
     if not len(known):
         return ["nothing", "-", "-", "-"]
+    constant = ", constant" if known.min() == known.max() else ""
     if column.kind == "boolean":
-        return ["boolean", "false", f"{known.mean():.6g}", "true"]
+        return [f"boolean{constant}", "false", f"{known.mean():.6g}", "true"]
     if column.categories:
         what = "ordered category" if column.kind == "ordered" else "category"
         content = f"{what} of {several:,}" if several > 1 else f"{what}, constant"
@@ -109,8 +110,8 @@ def encoded_content(column: ColumnEncoding, values: npt.NDArray[Any]) -> list[st
         for value in (known.min(), known.mean(), known.max())
     ]
     if column.kind == "date":
-        return ["date", *(str(each.as_py()) for each in ends)]
-    return [column.kind, *(f"{value:.6g}" for value in (known.min(), known.mean(), known.max()))]
+        return [f"date{constant}", *(str(each.as_py()) for each in ends)]
+    return [f"{column.kind}{constant}", *(f"{value:.6g}" for value in (known.min(), known.mean(), known.max()))]
 
 
 def numeric_content(values: npt.NDArray[Any]) -> str:

@@ -64,8 +64,8 @@ class FollowedSeries:
         notes = tuple[str, ...]()
         if self._stream is None:
             gap, notes = self._gap(part)
-            own = {"gap": gap, "pad": self._options.pad, "known": self._known}
-            self._stream = SeriesStream(self._detector, self._options.step, **own)
+            options, detector = self._options, self._detector
+            self._stream = SeriesStream(detector, options.step, gap=gap, pad=options.pad, known=self._known)
             notes = (*part.notes, *notes)
         found = self._stream.update(part.values, time=part.time, by=part.by)
         if self._tables is None:

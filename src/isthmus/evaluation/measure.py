@@ -161,18 +161,13 @@ def _measured(ae: Autoencoder, values: Array, train: Array | None, targets: _Tar
         mean["signal"] = _variance(truth)
     uneven = bool((_scales(ae) != _scales(ae).flat[0]).any())
     columns = column_errors(ae, truth, {name: mean[name] for name in _BY_COLUMN if name in mean})
+    speeds = (throughput(ae.encode, values), throughput(ae.reconstruct, values))
     result = Evaluation(
         n_examples=len(values),
         n_features=math.prod(ae.shape_),
         code_size=math.prod(ae.code_shape_),
         data_range=data_range,
-        cost=Cost(
-            ae.n_parameters_,
-            ae.seconds_,
-            throughput(ae.encode, values),
-            throughput(ae.reconstruct, values),
-            ae.n_fixed_,
-        ),
+        cost=Cost(ae.n_parameters_, ae.seconds_, *speeds, ae.n_fixed_),
         errors=_errors(mean, "", data_range, uneven, columns.error),
         pca=_errors(mean, "pca", data_range, uneven, columns.pca) if "pca" in mean else None,
         training=None if training is None else _training_errors(ae, training, targets.training, rows, uneven),

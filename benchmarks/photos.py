@@ -1,7 +1,7 @@
 """Compares recipes for images with PCA of equal width on small sets of color photographs; writes figures of docs/photos.md.
 
 apt install tuxpaint-stamps-default  # without it, only the patches of six photographs are measured
-python benchmarks/photos.py [--states 3] [--recipes photos,deep,convolutional]
+python benchmarks/photos.py [--states 3] [--first 0] [--recipes photos,deep,convolutional]
 
 All codes have 32 dimensions. A random state determines the split and the initial weights. Results are kept in
 benchmarks/measured/photos.json; the page has all of them.
@@ -133,10 +133,11 @@ def main() -> None:
     """Reads the command line, measures, writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--states", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first random state")
     parser.add_argument("--recipes", default="PCA,photos,deep,convolutional")
     given = parser.parse_args()
     results = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else []
-    for state in range(given.states):
+    for state in range(given.first, given.first + given.states):
         for name in SETS if STAMPS.is_dir() else ["patches"]:
             for recipe in given.recipes.split(","):
                 found = measured(name, recipe, state)

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_files import Edit, edited, entry, filled
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from test_cli import Done, run
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, load
 from isthmus.architectures import MLP
 from isthmus.data.images.whole import find_masks, list_images, read_mask
-from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
 from isthmus.evaluation import ImageOutlierDetector, detect_images, per_region_overlap, pixel_auroc
 from isthmus.plots.heat_overlay import heat_overlay
 
@@ -216,6 +217,50 @@ def test_metrics_of_images_without_masks(detector: ImageOutlierDetector) -> None
     assert detect_images(detector, [striped(6)]).metrics is None
 
 
+def test_a_loaded_detector_is_bit_identical(detector: ImageOutlierDetector, tmp_path: Path) -> None:
+    detector.save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    assert isinstance(again, ImageOutlierDetector)
+    image = striped(5, 60)
+    np.testing.assert_array_equal(again.heat_map(image), detector.heat_map(image))
+    np.testing.assert_array_equal(again.calibration_scores, detector.calibration_scores)
+    for name in ("false_alarm_rate", "smoothing", "mean_error", "usual_high", "dtype", "threshold"):
+        assert getattr(again, name) == getattr(detector, name), name
+    assert again.guarantee() == detector.guarantee()
+    again.save(tmp_path / "y")
+    assert (tmp_path / "y").read_bytes() == (tmp_path / "x").read_bytes()
+
+
+def test_a_detector_without_threshold_is_restored(ae: Autoencoder, tmp_path: Path) -> None:
+    with pytest.warns(IsthmusWarning, match="too few"):
+        ImageOutlierDetector.from_fitted(ae, [striped(0).astype(np.float32)], smoothing=0).save(tmp_path / "x")
+    again = load(tmp_path / "x")
+    assert (again.threshold, again.smoothing, again.dtype) == (-np.inf, 0, "float32")
+
+
+SCORES, PART = "image_detector.calibration", "image_detector"
+DAMAGES: dict[str, tuple[Edit, str]] = {
+    "order": (lambda _, tensors: tensors.update({SCORES: tensors[SCORES].flip(0)}), "is not in ascending order"),
+    "positive": (lambda _, tensors: tensors.update({SCORES: -tensors[SCORES].flip(0)}), "is above 0"),
+    "nan": (filled(SCORES, np.nan), "is not finite"),
+    "none": (lambda _, tensors: tensors.update({SCORES: tensors[SCORES][:0]}), "has no calibration scores"),
+    "rate": (lambda header, _: header[PART].update(false_alarm_rate=1.0), "image_detector.false_alarm_rate is invalid"),
+    "error": (lambda header, _: header[PART].update(mean_error=0.0), "image_detector.mean_error is invalid"),
+    "dtype": (lambda header, _: header[PART].update(dtype="object"), "image_detector.dtype is invalid"),
+    "unknown": (lambda header, _: header[PART].update(mask=1), "image_detector.mask is unknown"),
+    "table": (entry(kind="table"), "is none of images"),
+    "format": (entry(format=6), "format 6 has no"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_detectors_are_refused(name: str, detector: ImageOutlierDetector, tmp_path: Path) -> None:
+    change, error = DAMAGES[name]
+    detector.save(tmp_path / "x")
+    with pytest.raises(ModelFileError, match=error):
+        load(edited(tmp_path / "x", tmp_path / "y", change))
+
+
 def test_color_begins_above_the_lower_value() -> None:
     pixels = np.full((2, 3), 200, np.uint8)
     made = heat_overlay(pixels, np.array([[0, 1, 1.5], [2, 3, 9]]), 1, 3)
@@ -332,6 +377,37 @@ def test_held_out_images_are_the_normal_ones(tiles: Path) -> None:
     assert {each["verdict"] for each in found["images"]} == {"undecided"}
 
 
+def test_a_saved_detector_needs_neither_run_nor_normal_images(tiles: Path, tmp_path: Path) -> None:
+    words = ("--data", "tiles/test", "--normal", "more", "--false-alarm-rate", "0.1")
+    done = detected(tiles, *words, "--out", str(tmp_path / "one.csv"), "--save", str(tmp_path / "d.safetensors"))
+    assert done.returncode == 0, done.stderr
+    assert "the detector with its threshold; use: isthmus detect" in " ".join(done.stdout.split())
+    shutil.copytree(tiles / "tiles/test", tmp_path / "new")
+    done = run("detect", "d.safetensors", "--data", "new", "--out", "two.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "calibrated on 9 normal images" in done.stdout
+    assert "were cut into" not in done.stdout
+    assert (tmp_path / "two.csv").read_text() == (tmp_path / "one.csv").read_text()
+    for name in ("good/0.png", "spot/1.png"):
+        one, two = (Image.open(tmp_path / f"{folder}-heat-maps" / name) for folder in ("one", "two"))
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+    save(tmp_path / "deep/0.png", striped(0).astype(np.uint16))
+    for given, error in {
+        ("--data", "new", "--normal", "new"): "is a detector with a fixed threshold: omit --normal",
+        ("--data", "new", "--patches", "8"): "is a detector with a fixed threshold: omit --patches",
+        (
+            "--data",
+            "deep",
+        ): "deep/0.png has 16 bits, but d.safetensors was trained on values from 90 to 141: save it with 8 bits",
+    }.items():
+        done = run("detect", "d.safetensors", *given, "--out", "three.csv", cwd=tmp_path)
+        assert done.returncode in {1, 2}
+        assert error in done.stderr
+    done = run("encode", "d.safetensors", "--data", "new", "--out", "codes.npy", cwd=tmp_path)
+    assert "isthmus.load(...).autoencoder.save(...)" in done.stderr
+    assert not list(tmp_path.glob("three*"))
+
+
 @pytest.mark.thorough
 def test_training_images_are_named_and_never_calibrate(tiles: Path) -> None:
     done = detected(tiles, "--data", "tiles/train/good", "--out", "own.csv", "--false-alarm-rate", "0.5")
@@ -376,7 +452,7 @@ def test_patches_that_set_their_threshold_are_named(tiles: Path) -> None:
             ["anomaly_score=nats"],
             "detection in whole images has no anomaly_score=nats: leave it out, or give --patches",
         ),
-        (["--save", "d"], "detection in whole images has no --save"),
+        (["--save", "run/model.safetensors"], "--save run/model.safetensors would overwrite the model of the run"),
         (["--contamination", "0.1"], "detection in whole images has no --contamination"),
         (["--patches", "8", "--masks", "tiles/ground_truth"], "--masks is for whole images"),
         (["--masks", "nowhere"], "--masks nowhere is no folder: give the folder with the masks"),

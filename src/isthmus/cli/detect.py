@@ -67,6 +67,7 @@ def detect(
 
     RUN may also be a detector file written by --save. Its threshold does not change.
     """
+    from isthmus.estimators.image_detector import ImageOutlierDetector
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments import detection, run_data, run_folder
 
@@ -76,18 +77,20 @@ def detect(
     run_data.refuse_target(run, "anomaly detection", "train a run without --target")
     opened = run_folder.open_estimator(run)
     loaded = opened if isinstance(opened, OutlierDetector) else None
+    of_images = opened if isinstance(opened, ImageOutlierDetector) else None
     options = _threshold_options(false_alarm_rate, contamination)
-    if loaded is not None:
-        _check_no_options(run, settings, options | {"normal": normal, "save": save})
+    if loaded is not None or of_images is not None:
+        others = {} if loaded is not None else {"patches": data_options.options.patches}
+        _check_no_options(run, settings, options | {"normal": normal, "save": save} | others)
     new = with_fields(
         OutlierDetector(calibration_fraction=0.5, random_state=0), settings, "anomaly_score=nats", options
     )
     is_series = getattr(opened if loaded is None else loaded.autoencoder_, "kind_", "") == "series"
     _check_follow(run, is_series, follow, idle)
-    if _are_images(
-        run, data_options, loaded, masks, [*(settings or []), *_given(save=save, contamination=contamination)]
+    if of_images is not None or _are_images(
+        run, data_options, loaded, masks, [*(settings or []), *_given(contamination=contamination)]
     ):
-        detect_in_images(ImageTask(run, data_options, normal, masks, false_alarm_rate, path, as_json))
+        detect_in_images(ImageTask(run, data_options, normal, masks, false_alarm_rate, of_images, path, save, as_json))
         return
     task = DetectionTask(run, data_options, normal, loaded, new, path, save, as_json)
     if is_series:

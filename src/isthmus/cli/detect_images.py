@@ -1,4 +1,4 @@
-"""Anomaly detection in whole images, with a run that was trained on patches of images."""
+"""Anomaly detection in whole images, with a run that was trained on patches of images, or with a saved detector of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from isthmus.data.images.whole import WholeImage
     from isthmus.estimators.autoencoder import Autoencoder
-    from isthmus.evaluation import ImageDetection, ImageOutlierDetector
+    from isthmus.estimators.image_detector import ImageOutlierDetector
+    from isthmus.evaluation import ImageDetection
     from isthmus.experiments.whole_images import ImageReader, SomeImages
 
 __all__ = ["ImageTask", "detect_in_images"]
@@ -31,7 +32,9 @@ class ImageTask(NamedTuple):
     normal: str | None
     masks: Path | None
     rate: float | None
+    loaded: ImageOutlierDetector | None
     path: Path
+    save: Path | None
     as_json: bool
 
 
@@ -44,24 +47,20 @@ class _Truth(NamedTuple):
 
 
 def detect_in_images(task: ImageTask) -> None:
-    """Writes the scores of the images, a heat map on each, and metrics where the anomalies are known."""
+    """Writes the scores of the images, a heat map on each, and metrics where the anomalies are known; and the detector with --save."""
     from isthmus.evaluation import detect_images
     from isthmus.experiments import detection, run_folder
-    from isthmus.experiments.whole_images import ImageReader, given_images
+    from isthmus.experiments.whole_images import ImageReader, given_images, images_for
 
-    ae, source = run_folder.open_run(task.run), task.data_options.source
+    loaded, source = task.loaded, task.data_options.source
     assert source is not None
-    reader = ImageReader(task.run, ae)
-    given = given_images(task.run, ae, source)
+    ae = run_folder.open_run(task.run) if loaded is None else loaded.autoencoder
+    reader = ImageReader(task.run, ae, None if loaded is None else loaded.dtype)
+    given = given_images(task.run, ae, source) if loaded is None else images_for(loaded, source)
     reader.check(given.images)
     targets = _heat_map_paths(task.path, Path(source.data), given.images)
     truth = _truth(given.images, task.masks)
-    normal = _normal(task, ae)
-    reader.check(normal.images)
-    notes = [*given.notes, *truth.notes, *normal.notes, _both_note(given.images, normal.images), reader.note]
-    notes.append(early_stopping_note(task.run, ae, normal.patches))
-    print_notes([each for each in notes if each], task.as_json)
-    detector = _calibrated(task, ae, reader, normal)
+    detector = _detector(task, ae, reader, given, [*given.notes, *truth.notes])
     low, high = detector.usual_high, _FULL_COLOR * detector.usual_high
     names = [image.name for image in given.images]
 
@@ -72,15 +71,32 @@ def detect_in_images(task: ImageTask) -> None:
         detector, reader.read(given.images), names, y_true=truth.y_true, masks=truth.masks, on_heat_map=write
     )
     written = detection.write_images(task.path, found)
+    if task.save is not None:
+        detector.save(task.save)
     if task.as_json:
         print_json(found.to_dict())
         return
     _print_images(found, detector)
-    print_written(written, None, 0)
+    print_written(written, task.save, 0)
     print_line(
         f"written: {counted(len(targets), 'heat map')} in {detection.heat_maps_path(task.path)}, colored from {low:.3g} to {high:.3g} "
         "times the mean error of normal images; in these one pixel in a hundred exceeds the first"
     )
+
+
+def _detector(
+    task: ImageTask, ae: Autoencoder, reader: ImageReader, given: SomeImages, notes: list[str]
+) -> ImageOutlierDetector:
+    """The loaded detector, or one that is calibrated now. Prints notes."""
+    if task.loaded is not None:
+        print_notes([*notes, *filter(None, [reader.note])], task.as_json)
+        return task.loaded
+    normal = _normal(task, ae)
+    reader.check(normal.images)
+    notes = [*notes, *normal.notes, _both_note(given.images, normal.images), reader.note]
+    notes.append(early_stopping_note(task.run, ae, normal.patches))
+    print_notes([each for each in notes if each], task.as_json)
+    return _calibrated(task, ae, reader, normal)
 
 
 def _normal(task: ImageTask, ae: Autoencoder) -> SomeImages:
@@ -104,7 +120,7 @@ def _both_note(given: Sequence[WholeImage], normal: Sequence[WholeImage]) -> str
 
 def _calibrated(task: ImageTask, ae: Autoencoder, reader: ImageReader, normal: SomeImages) -> ImageOutlierDetector:
     """The detector, calibrated on normal images."""
-    from isthmus.evaluation import ImageOutlierDetector
+    from isthmus.estimators.image_detector import ImageOutlierDetector
 
     with warnings_as_notes((lambda _: None) if task.as_json else print_line):  # the JSON object contains the guarantee
         rate = {} if task.rate is None else {"false_alarm_rate": task.rate}

@@ -1,4 +1,4 @@
-"""Reconstruction of images of any size: one file, or a folder of files."""
+"""Reconstruction of images of any size: one file, a folder of files, or an array."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from isthmus.cli.output_files import Target, check_apart, check_free, check_pare
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from isthmus.data.images.header_fields import Kind
     from isthmus.data.images.single import Single
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.experiments.image_units import Units
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["reconstruct_images"]
 
 
+_ARRAYS = {".npy", ".npz"}
 _LARGE = 1 << 16  # a side that is a multiple of the stride of any architecture
 _MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 
@@ -29,35 +31,40 @@ _MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     """Writes the reconstruction of an image, or of each image of a folder, as images of the same size and depth.
 
-    Nothing is overwritten. The headers of all files are read before the first image is decoded.
+    Nothing is overwritten. The headers of all files are read before the first image is decoded. An image in a .npy file becomes one.
     """
-    from isthmus.data.images.single import read_image_header
+    from isthmus.data.images.single import check_writable, read_image_header
     from isthmus.errors import RecordError
     from isthmus.experiments import run_folder
-    from isthmus.experiments.image_units import check_depth, is_color, units_of
+    from isthmus.experiments.image_units import check_depth, units_of
     from isthmus.io.files import shown
 
     if out is None:
         raise RecordError(f"--out is missing: give the {'folder' if path.is_dir() else 'image file'} to write")
+    if path.suffix.lower() in _ARRAYS:
+        _reconstruct_array(run, path, out)
+        return
     targets, notes = list(_of_folder(path, out)) if path.is_dir() else [_of_file(path, out)], list[str]()
     if path.is_dir():
         notes = _folder_notes(path)
     check_free(targets)
     check_parents(targets, "images")
     ae = run_folder.open_run(run)
-    color, units = is_color(run, ae), units_of(run, ae)
+    units = units_of(run, ae)
     for each in targets:
-        check_depth(run, units, each.source, read_image_header(each.source), color)
+        found = read_image_header(each.source)
+        check_depth(run, units, each.source, found)
+        check_writable(each.out, found.kind)
     print_notes([*notes, _how(run, ae), *([units.note] if units.note else [])])
     changes, several, n_written = Counter[str](), list[Path](), 0
     try:
         for each in targets:
-            single = _write(run, ae, units, each, color)
+            single = _write(run, ae, units, each)
             changes.update(single.changes)
             several += [each.source] if single.header.more else []
             n_written += 1
     finally:  # also of the images before an error
-        _print_changes(changes, several, color)
+        _print_changes(changes, several, units.color)
         if 0 < n_written < len(targets):
             rest = "choose another --out for all, or remove what is written"
             print_notes(
@@ -65,6 +72,27 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
             )
     if len(targets) > 1:
         print_line(f"written: {counted(len(targets), 'image')} in {shown(out)}")
+
+
+def _reconstruct_array(run: Path, path: Path, out: Path) -> None:
+    """Writes the reconstruction of an image in a .npy file, in the units of training."""
+    from isthmus.cli.console import array_path, write_array
+    from isthmus.data.arrays import read_npy
+    from isthmus.errors import DataError
+    from isthmus.experiments import run_folder
+    from isthmus.io.files import shown
+
+    if path.suffix.lower() != ".npy":
+        raise DataError(f"{shown(path)} may have several arrays: save the image alone as .npy, or use --data")
+    target = array_path(out, "")
+    check_free([Target(path, target)])
+    values, ae = read_npy(path), run_folder.open_run(run)
+    if values.ndim == len(ae.shape_) + 1:
+        raise DataError(
+            f"{shown(path)} has shape {values.shape}, which seems to be several images: use --data, or save one image"
+        )
+    print_notes([f"{shown(path)} is taken in the units of training", _how(run, ae)])
+    write_array(target, ae.reconstruct_image(values))
 
 
 def _how(run: Path, ae: Autoencoder) -> str:
@@ -134,25 +162,36 @@ def _folder_notes(path: Path) -> list[str]:
     return [*left_out.sentences(), *(renamed if others else [])]
 
 
-def _write(run: Path, ae: Autoencoder, units: Units, target: Target, color: bool) -> Single:
+def _write(run: Path, ae: Autoencoder, units: Units, target: Target) -> Single:
     """Reconstructs and writes one image; returns how it was read."""
     import numpy as np
 
+    from isthmus.data.images.header_fields import Kind
     from isthmus.data.images.single import read_image, write_image
     from isthmus.experiments.image_units import in_units
     from isthmus.io.files import shown
 
-    single = read_image(target.source, color)
-    pixels, largest = single.pixels.reshape(*single.pixels.shape[:2], *ae.shape_[2:]), np.iinfo(single.pixels.dtype).max
-    given = in_units(single.pixels, units, ae.shape_)
-    made = ae.reconstruct_image(given, out=np.empty(given.shape, np.float32)) * np.float32(largest / units.top)
-    _check_made(run, target.source, pixels, made)
+    single = read_image(target.source, units.color)
+    pixels = single.pixels
+    given = in_units(pixels, units, ae.shape_)
+    made = ae.reconstruct_image(given, out=np.empty(given.shape, np.float32)) * units.factor(pixels.dtype)
+    made = made.reshape(pixels.shape)
+    if pixels.dtype.kind in "ui":
+        limits = np.iinfo(pixels.dtype)
+        _check_made(run, target.source, pixels, made)
+        made = np.rint(made.astype(np.float64) if limits.bits > 16 else made).clip(limits.min, limits.max)
     target.out.parent.mkdir(parents=True, exist_ok=True)
-    whole = np.rint(made, out=made).clip(0, largest).astype(pixels.dtype)
-    write_image(target.out, whole.reshape(single.pixels.shape), single.dpi, single.profile)
-    sides, bits = "x".join(map(str, pixels.shape[:2])), 8 * pixels.dtype.itemsize
-    print_line(f"written: {shown(target.out)}, {sides} pixels, {'color' if color else 'gray'} with {bits} bits")
+    write_image(target.out, made.astype(pixels.dtype, copy=False), single.dpi, single.profile)
+    kind = Kind(1 if pixels.ndim == 2 else pixels.shape[2], str(pixels.dtype))
+    print_line(f"written: {shown(target.out)}, {'x'.join(map(str, pixels.shape[:2]))} pixels, {_described(kind)}")
     return single
+
+
+def _described(kind: Kind) -> str:
+    """The kind of pixels: gray or color with its bits, or the channels and their type."""
+    bits = 8 * kind.dtype.itemsize
+    named = {(1, "u"): "gray", (3, "u"): "color"}.get((kind.channels, kind.dtype.kind))
+    return str(kind) if named is None else f"{named} with {bits} bits"
 
 
 def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
@@ -162,12 +201,12 @@ def _check_made(run: Path, path: Path, pixels: Array, made: Array) -> None:
     from isthmus.errors import DataError
     from isthmus.io.files import shown
 
-    top = np.iinfo(pixels.dtype).max
+    top, beyond = np.iinfo(pixels.dtype).max, float(np.iinfo(pixels.dtype).max) / 2
     least, largest = float(made.min()), float(made.max())
     own = f"the image from {pixels.min()} to {pixels.max()}"
     unit = f"the reconstruction of {shown(path)} has values from {least:g} to {largest:g}, and {own}"
     advice = f"if the targets of {shown(run)} were in another unit, use ae.reconstruct_image in Python"
-    if np.mean((made < -top / 2) | (made > 1.5 * top)) > _MAX_BEYOND:
+    if np.mean((made < np.iinfo(pixels.dtype).min - beyond) | (made > top + beyond)) > _MAX_BEYOND:
         raise DataError(f"{unit}: {advice}")
     if largest <= top / 255 and pixels.max() > top / 16:
         print_notes([f"{unit}: {advice}"])

@@ -45,6 +45,8 @@ Read in this order:
     attribution             the features that cause the anomaly score of an example
     outlier_detector_file   a detector in a model file
     outlier_detector        OutlierDetector
+    image_detector_file     a detector of anomalous images in a model file
+    image_detector          ImageOutlierDetector: anomalies in images of any size
     classifier_head         a linear classifier on codes, alone and with the encoder
     classifier_file         a classifier in a model file
     classifier              AutoencoderClassifier, finetune

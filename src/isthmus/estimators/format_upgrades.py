@@ -8,7 +8,8 @@ A format is strict: a header that holds what its format did not know is refused,
     4   the ``kind`` of examples, the parts ``detector`` and ``classifier``, losses in nats of the data
     5   today's names of records, fields and parameters
     6   augmentation, penalty, and the context of conditional autoencoders
-    7   tables of columns of any kind, and the parameters ``kinds`` and ``column_weights``. Its first files have no ``curve_gap``
+    7   tables of columns of any kind, the parameters ``kinds`` and ``column_weights``, the part ``image_detector``. Its first files have
+        no ``curve_gap``
 """
 
 from __future__ import annotations
@@ -164,8 +165,9 @@ def _from_5(entry: Entry) -> Entry:
 
 
 def _from_6(entry: Entry) -> Entry:
-    """Format 7 adds the parameters ``kinds`` and ``column_weights``, and the tensor ``table``."""
+    """Format 7 adds the parameters ``kinds`` and ``column_weights``, the tensor ``table``, and detectors of anomalous images."""
     _check_without(entry.get("parameters"), 6, ("kinds", "column_weights"), "parameter ")
+    _check_without(entry, 6, ("image_detector",))
     return entry
 
 

@@ -1,4 +1,4 @@
-"""Loading a model file as an autoencoder, a detector or a classifier."""
+"""Loading a model file as an autoencoder, a detector of examples or of images, or a classifier."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 from isthmus.architectures import Modules
 from isthmus.architectures.base import Architecture
 from isthmus.data.kinds import Kind
 from isthmus.errors import ModelFileError, NotPossibleError, RecordError
 from isthmus.estimators import classifier_file as classifiers
+from isthmus.estimators import image_detector_file as image_detectors
 from isthmus.estimators import model_file
 from isthmus.estimators import outlier_detector_file as detectors
 from isthmus.estimators.autoencoder import Autoencoder
@@ -24,12 +26,13 @@ from isthmus.estimators.classifier import AutoencoderClassifier
 from isthmus.estimators.context_file import expected_context, read_context
 from isthmus.estimators.defaults import COMPONENTS, ResolvedComponents
 from isthmus.estimators.fitted_state import FittedAttributes
+from isthmus.estimators.image_detector import ImageOutlierDetector
 from isthmus.estimators.named_records import read_parameters, read_value, record_types
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.preparation import initial_attributes
 from isthmus.estimators.table_file import expected_table, read_table
 from isthmus.estimators.units_file import read_affine, read_curves, read_extent, read_fill
-from isthmus.estimators.wrapper import WrapperHeader, tensors_under
+from isthmus.estimators.wrapper import tensors_under
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import parse_size
 from isthmus.model import Model
@@ -49,7 +52,7 @@ def load(
     device: str = "auto",
     max_memory: int | str | None = None,
 ) -> Any:
-    """Reads a model file: the `Autoencoder`, `OutlierDetector` or `AutoencoderClassifier` that was saved, ready to use.
+    """Reads a model file: the `Autoencoder`, detector or `AutoencoderClassifier` that was saved, ready to use.
 
     A checkpoint gives the autoencoder as it was when the file was written; `Autoencoder.resume` continues its training.
 
@@ -86,16 +89,18 @@ def load_autoencoder(path: str | os.PathLike[str]) -> Autoencoder:
     loaded = load(path)
     if isinstance(loaded, Autoencoder):
         return loaded
-    name, verb = ("detector", "detect") if isinstance(loaded, OutlierDetector) else ("classifier", "finetune")
+    name, verb = ("classifier", "finetune") if isinstance(loaded, AutoencoderClassifier) else ("detector", "detect")
+    attribute = "autoencoder" if isinstance(loaded, ImageOutlierDetector) else "autoencoder_"
     raise NotPossibleError(
         f"{shown(path)} contains a {name} (for `isthmus {verb}`), and this command requires an autoencoder: give its run, or "
-        "save the autoencoder of the file with isthmus.load(...).autoencoder_.save(...)"
+        f"save the autoencoder of the file with isthmus.load(...).{attribute}.save(...)"
     )
 
 
-_WRAPPERS: dict[str, tuple[Any, type[WrapperHeader]]] = {  # by the name of its part in the header
+_WRAPPERS: dict[str, tuple[Any, type[BaseModel]]] = {  # by the name of its part in the header
     "detector": (OutlierDetector, detectors.DetectorPart),
     "classifier": (AutoencoderClassifier, classifiers.ClassifierPart),
+    "image_detector": (ImageOutlierDetector, image_detectors.ImageDetectorPart),
 }
 
 
@@ -159,7 +164,7 @@ def _expected_wrapper_tensors(
 
     n_features: of an example in model units.
     """
-    if sum(each is not None for each in (header.round, header.detector, header.classifier)) > 1:
+    if sum(each is not None for each in (header.round, *(getattr(header, name) for name in _WRAPPERS))) > 1:
         raise RecordError("it contains more than one of checkpoint, detector and classifier")
     code_size, expected = math.prod(chosen.code_shape()), model_file.Tensors()
     if (detector := _part(path, header, "detector")) is not None:
@@ -169,6 +174,9 @@ def _expected_wrapper_tensors(
     if (classifier := _part(path, header, "classifier")) is not None:
         tensors = classifiers.expected_tensors(classifier, tensors_under("classifier", stored), code_size, chosen.dtype)
         expected = {f"classifier.{name}": tensor for name, tensor in tensors.items()}
+    if _part(path, header, "image_detector") is not None:
+        tensors = image_detectors.expected_tensors(tensors_under("image_detector", stored))
+        expected = {f"image_detector.{name}": tensor for name, tensor in tensors.items()}
     return expected
 
 
@@ -234,7 +242,15 @@ def _with_old_variables(model: Model, stored: model_file.Tensors) -> Model:
     return model
 
 
-_CHECKED_ELSEWHERE = ("costs.", "optimizer.", "good.optimizer.", "detector.", "classifier.", "context.")
+_CHECKED_ELSEWHERE = (
+    "costs.",
+    "optimizer.",
+    "good.optimizer.",
+    "detector.",
+    "classifier.",
+    "image_detector.",
+    "context.",
+)
 
 
 def _first_nonfinite(tensors: model_file.Tensors, may_be: Callable[[str], bool]) -> str | None:

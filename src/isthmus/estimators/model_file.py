@@ -113,6 +113,7 @@ class Header(BaseModel):
     round: RunState | None = None
     detector: dict[str, Any] | None = None  # read and written by outlier_detector_file.py
     classifier: dict[str, Any] | None = None
+    image_detector: dict[str, Any] | None = None
 
 
 def write_file(path: str | os.PathLike[str], header: Header, tensors: Mapping[str, Tensor]) -> None:

@@ -54,8 +54,8 @@ def read_parameters(part: WrapperHeader, ae: Autoencoder, architecture: Modules 
 def write_wrapper(
     path: str | os.PathLike[str],
     ae: Autoencoder,
-    name: Literal["detector", "classifier"],
-    part: WrapperHeader,
+    name: Literal["detector", "classifier", "image_detector"],
+    part: BaseModel,
     tensors: model_file.Tensors,
 ) -> None:
     """Writes the model file of an autoencoder with the entry and the tensors of the estimator that wraps it.

@@ -28,7 +28,6 @@ Read in this order:
     robustness_curve      denoising at growing levels of corruption, compared with the baselines
     pca_reconstructions   reconstructions by PCA of equal width and by the autoencoder
     detection_result      anomaly scores, p-values, decisions and attributions
-    image_detector        ImageOutlierDetector: anomalies in images of any size
     heat_map_metrics      metrics of heat maps, given masks of the anomalous pixels
     image_detection       detect_images: a score for each image, and metrics
     series_alarms         alarms, intervals of time steps with the channels to blame
@@ -42,6 +41,7 @@ Read in this order:
     series_metrics        SeriesMetrics: all of them for a detection
 """
 
+from isthmus.estimators.image_detector import ImageOutlierDetector
 from isthmus.evaluation.advice import Advice
 from isthmus.evaluation.affiliation import affiliation_precision_recall
 from isthmus.evaluation.by_column import column_figures
@@ -51,7 +51,6 @@ from isthmus.evaluation.examples import check_examples
 from isthmus.evaluation.figure_groups import Columns, Cost, Denoising, Errors, Nats, Restoration
 from isthmus.evaluation.heat_map_metrics import per_region_overlap, pixel_auroc
 from isthmus.evaluation.image_detection import ImageDetection, ImageMetrics, detect_images
-from isthmus.evaluation.image_detector import ImageOutlierDetector
 from isthmus.evaluation.interval_metrics import range_precision_recall, volume_under_surface
 from isthmus.evaluation.latents import Codes
 from isthmus.evaluation.measure import evaluate

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError, RecordError
+from isthmus.estimators.image_detector import HeatMap, ImageOutlierDetector
 from isthmus.evaluation.heat_map_metrics import count_regions, per_region_overlap, pixel_auroc
-from isthmus.evaluation.image_detector import HeatMap, ImageOutlierDetector
 from isthmus.results import Result, plain
 from isthmus.text import quoted
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from isthmus.errors import DataError, FolderInUseError, IsthmusError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.classifier import AutoencoderClassifier
+from isthmus.estimators.image_detector import ImageOutlierDetector
 from isthmus.estimators.loading import load, load_autoencoder
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.experiments.membership import FILE as MEMBERSHIP
@@ -217,9 +218,9 @@ def open_run(run: Path) -> Autoencoder:
     return load_autoencoder(_model_path(run))
 
 
-def open_estimator(run: Path) -> Autoencoder | OutlierDetector | AutoencoderClassifier:
+def open_estimator(run: Path) -> Autoencoder | OutlierDetector | ImageOutlierDetector | AutoencoderClassifier:
     """The estimator in a run folder or a model file: an autoencoder, a detector or a classifier."""
-    estimator: Autoencoder | OutlierDetector | AutoencoderClassifier = load(_model_path(run))
+    estimator: Autoencoder | OutlierDetector | ImageOutlierDetector | AutoencoderClassifier = load(_model_path(run))
     return estimator
 
 

@@ -1,4 +1,4 @@
-"""The whole images of a run that was trained on patches of images: those to detect anomalies in, and normal ones."""
+"""The whole images of a run that was trained on patches, or of a detector of images: those to detect anomalies in, and normal ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ from numpy.typing import NDArray
 from isthmus.data import Dataset
 from isthmus.data.images.single import read_image, read_image_header
 from isthmus.data.images.whole import WholeImage, is_normal_label, list_images
-from isthmus.data.options import ReadOptions
+from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.parts import of_trained_classes, test_part
 from isthmus.errors import DataError
 from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.experiments.image_units import check_depth, in_units, is_color, units_of
+from isthmus.estimators.image_detector import ImageOutlierDetector
+from isthmus.experiments.image_units import check_depth, in_units, units_of
 from isthmus.experiments.membership import trained_on
 from isthmus.experiments.run_data import load_examples, membership_of, split_of
 from isthmus.experiments.run_record import DataSource, options_of, source_of
 from isthmus.io.files import shown
 
-__all__ = ["ImageReader", "SomeImages", "detects_whole_images", "given_images", "held_out_images", "normal_images"]
+__all__ = [
+    "ImageReader",
+    "SomeImages",
+    "detects_whole_images",
+    "given_images",
+    "held_out_images",
+    "images_for",
+    "normal_images",
+]
 
 Array = NDArray[Any]
 
@@ -45,22 +54,23 @@ class ImageReader:
     """Reads image files for a run, in the units of its training images.
 
     Args:
-        run: the run.
+        run: the run, or the file of a detector of images.
         ae: its autoencoder.
+        dtype: the type of the images of the detector; None for a run, which has it in its record.
     """
 
-    def __init__(self, run: Path, ae: Autoencoder) -> None:
-        self._run, self._shape, self._units, self._color = run, ae.shape_, units_of(run, ae), is_color(run, ae)
+    def __init__(self, run: Path, ae: Autoencoder, dtype: str | None = None) -> None:
+        self._run, self._shape, self._units = run, ae.shape_, units_of(run, ae, dtype)
         self.note = self._units.note
 
     def check(self, images: Sequence[WholeImage]) -> None:
-        """`DataError` if an image does not have the depth of the training images; nothing is decoded."""
+        """`DataError` if an image does not have the channels and the type of the training images; nothing is decoded."""
         for image in images:
-            check_depth(self._run, self._units, image.path, read_image_header(image.path), self._color)
+            check_depth(self._run, self._units, image.path, read_image_header(image.path))
 
     def pixels(self, image: WholeImage) -> Array:
-        """The pixels of the file, (h, w) or (h, w, 3)."""
-        return read_image(image.path, self._color).pixels
+        """The pixels of the file, (h, w) or (h, w, channels)."""
+        return read_image(image.path, self._units.color).pixels
 
     def read(self, images: Sequence[WholeImage]) -> Iterator[Array]:
         """The images one after the other, (h, w) or (h, w, channels), in the units of the run."""
@@ -85,6 +95,20 @@ def given_images(run: Path, ae: Autoencoder, source: DataSource) -> SomeImages:
             f"{len(trained):,} of {len(images):,} images are training images: their scores are more normal than those of new images"
         )
     return SomeImages(images, tuple(filter(None, notes)))
+
+
+def images_for(detector: ImageOutlierDetector, source: DataSource) -> SomeImages:
+    """The images of a folder in which a saved detector finds anomalies: of its test part if there is one.
+
+    It does not know which images its autoencoder was trained on.
+    """
+    shape = detector.autoencoder.shape_
+    usual = ReadOptions(patches=min(shape[:2]))
+    dataset, part_note = test_part(source.read(Reused(usual, shape=shape)))
+    notes = [
+        note for note in (*dataset.notes, part_note.replace(" examples ", " patches ")) if " were cut into " not in note
+    ]
+    return SomeImages(_named(source, usual, set(_image_names(dataset.ids))), tuple(filter(None, notes)))
 
 
 def held_out_images(run: Path, ae: Autoencoder) -> SomeImages:

@@ -38,6 +38,7 @@ REWRITTEN = {  # in the order of the notes
     "cropped": "resized to {size} with the aspect ratio kept and two sides cut off",
     "colored": "converted from gray to color",
     "grayed": "converted from color to gray",
+    "metadata": "written without the resolution and the descriptions of its file",
     "profile": "written without its color profile, which does not describe {kind} pixels",
 }
 

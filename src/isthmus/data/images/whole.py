@@ -121,9 +121,11 @@ def read_mask(path: Path, size: tuple[int, int], of: str) -> Array:
     Raises:
         DataError: the mask has another size, more than two values, or transparent pixels.
     """
-    found = read_image_header(path).size
-    if found != size:
-        (a, b), (c, d) = found, size
+    found = read_image_header(path)
+    if found.kind.channels > 1 and not found.kind.convertible:
+        raise DataError(f"the mask {shown(path)} has {found.kind}: save it in gray")
+    if found.size != size:
+        (a, b), (c, d) = found.size, size
         raise DataError(
             f"the mask {shown(path)} has {a}x{b} pixels, and {of} has {c}x{d}: give a mask of the same size"
         )

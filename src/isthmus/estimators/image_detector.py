@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimators.argument_check import check_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.conformal import conformal_p_values, conformal_rank, required_examples
+from isthmus.estimators.image_detector_file import ImageDetectorPart, read_scores, score_tensors
+from isthmus.estimators.model_file import Tensors
+from isthmus.estimators.wrapper import write_wrapper
 from isthmus.text import quoted
 
 __all__ = ["ImageOutlierDetector"]
@@ -44,6 +48,7 @@ class ImageOutlierDetector:
         mean_error: the mean squared error of the normal images, in squared units of the pixels.
         usual_high: a high value in the heat maps of normal images, which one pixel in a hundred exceeds.
         calibration_scores: (n,), the scores of the normal images, ascending.
+        dtype: that of the normal images. Images of ``isthmus detect`` get these units.
         threshold: of the scores; -inf if there are too few normal images for the false-alarm rate.
 
     Examples:
@@ -62,7 +67,13 @@ class ImageOutlierDetector:
     mean_error: float
     usual_high: float
     calibration_scores: Doubles
-    threshold: float
+    dtype: str
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of the scores."""
+        k = conformal_rank(self.false_alarm_rate, len(self.calibration_scores))
+        return float(self.calibration_scores[k - 1]) if k else -math.inf
 
     @classmethod
     def from_fitted(
@@ -90,9 +101,10 @@ class ImageOutlierDetector:
             raise RecordError(f"invalid false_alarm_rate={quoted(false_alarm_rate, 20)}: expected a number in (0, 1)")
         if not (isinstance(smoothing, Real) and 0 <= smoothing < math.inf):
             raise RecordError(f"invalid smoothing={quoted(smoothing, 20)}: expected a number of pixels, at least 0")
-        errors, pixels, highs, peaks = 0.0, 0, list[float](), list[float]()
+        errors, pixels, highs, peaks, dtypes = 0.0, 0, list[float](), list[float](), set[np.dtype[Any]]()
         for image in X_normal:
             error = _smoothed_error(ae, image, smoothing)
+            dtypes.add(_numbers(image))
             errors, pixels = errors + float(error.sum(dtype=np.float64)), pixels + error.size
             highs.append(float(np.percentile(error, _HIGH)))
             peaks.append(_peak(error))
@@ -100,10 +112,9 @@ class ImageOutlierDetector:
             raise DataError(f"{cls.__name__} requires normal images, and there is none: give images without anomalies")
         mean = errors / pixels or 1.0  # all reconstructions are perfect
         scores = np.sort(-np.array(peaks) / mean)
-        threshold = _threshold(scores, float(false_alarm_rate))
-        return cls(
-            ae, float(false_alarm_rate), float(smoothing), mean, sum(highs) / len(highs) / mean, scores, threshold
-        )
+        _warn_of_few(len(scores), float(false_alarm_rate))
+        high, dtype = sum(highs) / len(highs) / mean, str(np.result_type(*dtypes))
+        return cls(ae, float(false_alarm_rate), float(smoothing), mean, high, scores, dtype)
 
     def heat_map(self, image: Any) -> HeatMap:
         """How large the error of each pixel is, relative to the mean error of normal images.
@@ -174,6 +185,40 @@ class ImageOutlierDetector:
             "normal images"
         )
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the detector, with its autoencoder and threshold, to a model file, for `isthmus.load` and ``isthmus detect``.
+
+        The file contains no image. It is written atomically.
+
+        Args:
+            path: the file, which is replaced if it exists.
+
+        Raises:
+            NotPossibleError: a component of the autoencoder is a record of the user.
+
+        Examples:
+            >>> pages = [np.random.default_rng(n).random((40, 30)) for n in range(20)]
+            >>> isthmus.evaluation.ImageOutlierDetector.from_fitted(ae, pages).save("pages.safetensors")
+            >>> isthmus.load("pages.safetensors").predict(pages[:2]).tolist()
+            [1, 1]
+        """
+        values = {name: getattr(self, name) for name in ImageDetectorPart.model_fields}
+        part = ImageDetectorPart(**values)
+        write_wrapper(path, self.autoencoder, "image_detector", part, score_tensors(self.calibration_scores))
+
+    @classmethod
+    def _loaded(cls, ae: Autoencoder, part: ImageDetectorPart, tensors: Tensors, _: Any) -> Self:
+        """The detector of a file; ValueError or similar if the file describes none."""
+        if ae.kind_ == "table" or len(ae.shape_) not in {2, 3}:
+            raise ValueError(f"its autoencoder of examples of kind {ae.kind_} and shape {ae.shape_} is none of images")
+        return cls(ae, **part.model_dump(), calibration_scores=read_scores(tensors))
+
+
+def _numbers(image: Any) -> np.dtype[Any]:
+    """The dtype of an image, an array or a tensor; uint8 for booleans."""
+    dtype = np.asarray(image).dtype
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
 
 def _smoothed_error(ae: Autoencoder, image: Any, smoothing: float) -> HeatMap:
     """The squared error of each pixel of an image, averaged over channels and smoothed: (h, w), in squared units of the pixels."""
@@ -195,15 +240,13 @@ def _peak(error: Array) -> float:
     return float(np.partition(error, -count, None)[-count:].mean(dtype=np.float64))
 
 
-def _threshold(scores: Doubles, rate: float) -> float:
-    """The threshold, from the ascending calibration scores."""
-    k = conformal_rank(rate, len(scores))
-    if k:
-        return float(scores[k - 1])
+def _warn_of_few(n: int, rate: float) -> None:
+    """A warning if there are too few calibration scores for a threshold."""
+    if conformal_rank(rate, n):
+        return
     warnings.warn(
-        f"{len(scores)} normal image{'s are' if len(scores) > 1 else ' is'} too few for a false-alarm rate of {rate:g}: no image will be "
+        f"{n} normal image{'s are' if n > 1 else ' is'} too few for a false-alarm rate of {rate:g}: no image will be "
         f"flagged; at least {required_examples(rate):,} are required: give more, or a larger rate",
         IsthmusWarning,
         stacklevel=3,
     )
-    return -math.inf

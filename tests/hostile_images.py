@@ -561,7 +561,7 @@ PIXELS: dict[str, Case] = {
     "half transparent": Case(
         saved(np.dstack([COLORS, np.uint8([[255, 255, 0, 0]] * 3)]), "x.png"),
         pixels=np.where(np.arange(4)[None, :, None] < 2, COLORS, np.uint8(255)),
-        notes=("1 image was put on a white background where they are transparent",),
+        notes=("1 image was put on a white background where transparent",),
     ),
     "alpha that is opaque": Case(
         saved(np.dstack([COLORS, np.full((3, 4), 255, np.uint8)]), "x.png"),

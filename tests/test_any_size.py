@@ -398,7 +398,7 @@ def test_a_rotated_photograph_is_written_upright(models: Path, tmp_path: Path) -
     ("mode", "name", "note"),
     [
         ("P", "color", "1 image was converted from a palette to RGB"),
-        ("RGBA", "color", "1 image was put on a white background where they are transparent"),
+        ("RGBA", "color", "1 image was put on a white background where transparent"),
         ("RGB", "gray", "1 image was converted from color to gray"),
         ("L", "color", "1 image was converted from gray to color"),
     ],

@@ -123,9 +123,9 @@ def test_an_array_is_restored_in_the_units_of_training(five: Path, tmp_path: Pat
     np.save(tmp_path / "many.npy", pixels[None])
     with pytest.raises(DataError, match="which seems to be several images: use --data"):
         reconstruct_images(five, tmp_path / "many.npy", tmp_path / "z.npy")
-    with pytest.raises(DataError, match="may have several arrays: save the image alone as .npy"):
+    with pytest.raises(DataError, match=r"may have several arrays: save the image alone as \.npy"):
         reconstruct_images(five, tmp_path / "x.npz", tmp_path / "z.npy")
-    with pytest.raises(RecordError, match="expected a name that ends in .npy"):
+    with pytest.raises(RecordError, match=r"expected a name that ends in \.npy"):
         reconstruct_images(five, tmp_path / "x.npy", tmp_path / "z.tif")
     assert not (tmp_path / "z.npy").exists()
 

@@ -18,7 +18,7 @@ from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Identity
 from isthmus.cli.images import reconstruct_images
 from isthmus.data.options import ReadOptions
-from isthmus.errors import DataError
+from isthmus.errors import DataError, RecordError
 from isthmus.experiments import run_data, run_folder
 from isthmus.experiments.run_record import DataSource
 from isthmus.experiments.run_record import pixels_of as dtypes_of
@@ -309,3 +309,26 @@ def test_detection_and_evaluation_say_what_they_count(tmp_path: Path) -> None:
     done = run("detect", str(place), "--data", str(tmp_path / "pages"), "--patches", "4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"{labels}, and the guarantee counts patches and not images" in done.stdout
+
+
+def test_damaged_images_of_a_folder_are_skipped_when_asked_for(tmp_path: Path, capsys: Any) -> None:
+    place, folder = saved(tmp_path / "run", random_pixels(30, 4, 4), pixels="uint8"), tmp_path / "pages"
+    whole = random_pixels(9, 7)
+    image(folder / "a.png", whole)
+    (folder / "empty.png").write_bytes(b"")
+    noise = image(folder / "half.png", random_pixels(90, 70)).read_bytes()
+    (folder / "half.png").write_bytes(noise[: len(noise) // 2])  # its header is complete
+    with pytest.raises(DataError, match=r"empty.png is empty.*; or skip broken images with --skip-broken"):
+        reconstruct_images(place, folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    reconstruct_images(place, folder, tmp_path / "out", skip_broken=True)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: 2 images that are damaged or too large were skipped: empty.png, half.png" in said
+    assert "written: 1 image in" in said
+    assert "only" not in said.partition("written")[2]
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out/a.png"), whole)
+    (folder / "a.png").unlink()
+    with pytest.raises(DataError, match="has no readable image"):
+        reconstruct_images(place, folder, tmp_path / "out2", skip_broken=True)
+    with pytest.raises(RecordError, match="--skip-broken is for a folder"):
+        reconstruct_images(place, folder / "half.png", tmp_path / "x.png", skip_broken=True)

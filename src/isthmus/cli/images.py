@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +29,20 @@ _LARGE = 1 << 16  # a side that is a multiple of the stride of any architecture
 _MAX_BEYOND = 0.1  # share of pixels far beyond the range of a file
 
 
-def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
+def reconstruct_images(run: Path, path: Path, out: Path | None, skip_broken: bool = False) -> None:
     """Writes the reconstruction of an image, or of each image of a folder, as images of the same size and depth.
 
     Nothing is overwritten. The headers of all files are read before the first image is decoded. An image in a .npy file becomes one.
+    With skip_broken, images of a folder that are damaged or too large are left out, and a note names them.
     """
-    from isthmus.data.images.single import check_writable, read_image_header
     from isthmus.errors import RecordError
     from isthmus.experiments import run_folder
-    from isthmus.experiments.image_units import check_depth, units_of
-    from isthmus.io.files import shown
+    from isthmus.experiments.image_units import units_of
 
     if out is None:
         raise RecordError(f"--out is missing: give the {'folder' if path.is_dir() else 'image file'} to write")
+    if skip_broken and not path.is_dir():
+        raise RecordError("--skip-broken is for a folder of images: leave it out")
     if path.suffix.lower() in _ARRAYS:
         _reconstruct_array(run, path, out)
         return
@@ -50,28 +52,83 @@ def reconstruct_images(run: Path, path: Path, out: Path | None) -> None:
     check_free(targets)
     check_parents(targets, "images")
     ae = run_folder.open_run(run)
-    units = units_of(run, ae)
-    for each in targets:
-        found = read_image_header(each.source)
-        check_depth(run, units, each.source, found)
-        check_writable(each.out, found.kind)
+    units, broken = units_of(run, ae), _Broken(path, skip_broken)
+    _check_headers(run, units, targets, broken)
     print_notes([*notes, _how(run, ae), *([units.note] if units.note else [])])
+    _write_all(run, ae, units, targets, broken, out)
+
+
+class _Broken:
+    """Images that are damaged or too large: the first is an error, or all are left out.
+
+    Args:
+        root: the image or the folder.
+        skipped: whether they are left out.
+    """
+
+    def __init__(self, root: Path, skipped: bool) -> None:
+        self.root, self.skipped, self.paths = root, skipped, list[Path]()
+
+    @contextmanager
+    def may_be(self, path: Path) -> Iterator[None]:
+        """A context in which a file is read. It ends at the damage; whether the file is among `paths` says so."""
+        from isthmus.data.images.decoding import SKIP_BROKEN
+        from isthmus.errors import DataError
+
+        try:
+            yield
+        except DataError as error:
+            if not self.skipped:
+                raise DataError(f"{error}{SKIP_BROKEN if self.root.is_dir() else ''}") from error
+            self.paths.append(path)
+
+
+def _check_headers(run: Path, units: Units, targets: list[Target], broken: _Broken) -> None:
+    """`DataError` unless all images can be read and written, by their headers."""
+    from isthmus.data.images.single import check_writable, read_image_header
+    from isthmus.experiments.image_units import check_depth
+
+    for each in targets:
+        found = None
+        with broken.may_be(each.source):
+            found = read_image_header(each.source)
+        if found is not None:
+            check_depth(run, units, each.source, found)
+            check_writable(each.out, found.kind)
+
+
+def _write_all(run: Path, ae: Autoencoder, units: Units, targets: list[Target], broken: _Broken, out: Path) -> None:
+    """Writes the images, with notes on conversions; also on those before an error."""
+    from isthmus.data.images.notes import broken_note
+    from isthmus.data.images.single import read_image
+    from isthmus.errors import DataError
+    from isthmus.io.files import shown
+
     changes, several, n_written = Counter[str](), list[Path](), 0
     try:
         for each in targets:
-            single = _write(run, ae, units, each)
+            single = None
+            if each.source not in broken.paths:
+                with broken.may_be(each.source):
+                    single = read_image(each.source, units.color)
+            if single is None:
+                continue
+            _write(run, ae, units, each, single)
             changes.update(single.changes)
             several += [each.source] if single.header.more else []
             n_written += 1
-    finally:  # also of the images before an error
+    finally:
+        print_notes(broken_note(broken.root, broken.paths))
         _print_changes(changes, several, units.color)
-        if 0 < n_written < len(targets):
+        if 0 < n_written < len(targets) - len(broken.paths):
             rest = "choose another --out for all, or remove what is written"
             print_notes(
                 [f"only {n_written:,} of {len(targets):,} images are written in {shown(out)}; to try again, {rest}"]
             )
+    if not n_written:
+        raise DataError(f"{shown(broken.root)} has no readable image: replace them")
     if len(targets) > 1:
-        print_line(f"written: {counted(len(targets), 'image')} in {shown(out)}")
+        print_line(f"written: {counted(n_written, 'image')} in {shown(out)}")
 
 
 def _reconstruct_array(run: Path, path: Path, out: Path) -> None:
@@ -162,16 +219,15 @@ def _folder_notes(path: Path) -> list[str]:
     return [*left_out.sentences(), *(renamed if others else [])]
 
 
-def _write(run: Path, ae: Autoencoder, units: Units, target: Target) -> Single:
-    """Reconstructs and writes one image; returns how it was read."""
+def _write(run: Path, ae: Autoencoder, units: Units, target: Target, single: Single) -> None:
+    """Reconstructs and writes one image."""
     import numpy as np
 
     from isthmus.data.images.header_fields import Kind
-    from isthmus.data.images.single import read_image, write_image
+    from isthmus.data.images.single import write_image
     from isthmus.experiments.image_units import in_units
     from isthmus.io.files import shown
 
-    single = read_image(target.source, units.color)
     pixels = single.pixels
     given = in_units(pixels, units, ae.shape_)
     made = ae.reconstruct_image(given, out=np.empty(given.shape, np.float32)) * units.factor(pixels.dtype)
@@ -184,7 +240,6 @@ def _write(run: Path, ae: Autoencoder, units: Units, target: Target) -> Single:
     write_image(target.out, made.astype(pixels.dtype, copy=False), single.dpi, single.profile)
     kind = Kind(1 if pixels.ndim == 2 else pixels.shape[2], str(pixels.dtype))
     print_line(f"written: {shown(target.out)}, {'x'.join(map(str, pixels.shape[:2]))} pixels, {_described(kind)}")
-    return single
 
 
 def _described(kind: Kind) -> str:

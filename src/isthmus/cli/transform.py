@@ -73,12 +73,19 @@ def reconstruct(run: Run, data_options: DataOptions, path: Files = None, out: Ou
     from isthmus.errors import RecordError
 
     if path is not None:
-        if data_options.data is not None or data_options.options.given():
+        given = data_options.options.given()
+        skip_broken = bool(given.pop("skip_broken", False))
+        if data_options.data is not None or given:
             raise RecordError(
                 f"{path} and --data with its options both say what to reconstruct: give one of them (files are written as files, "
                 "--data as .npy or .csv)"
             )
-        (reconstruct_sound if holds_sound(path) else reconstruct_images)(run, path, out)
+        if not holds_sound(path):
+            reconstruct_images(run, path, out, skip_broken)
+        elif skip_broken:
+            raise RecordError("--skip-broken is for a folder of images: leave it out")
+        else:
+            reconstruct_sound(run, path, out)
         return
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))

@@ -11,7 +11,7 @@ from isthmus.data.images.header_fields import Header
 from isthmus.data.options import ReadOptions
 from isthmus.io.files import shown
 
-__all__ = ["notes_on_files"]
+__all__ = ["broken_note", "notes_on_files"]
 
 _LISTED = 10  # names of broken images in a note
 
@@ -35,16 +35,7 @@ def notes_on_files(
         broken: the files that were skipped.
         misnamed: the files whose extension is that of another format, with their format.
     """
-    notes = []
-    if broken:
-        names = ", ".join(shown(os.path.relpath(path, root))[:100] for path in broken[:_LISTED])
-        more = ", ..." if broken[_LISTED:] else ""
-        what = (
-            "image that is damaged or too large was"
-            if len(broken) == 1
-            else "images that are damaged or too large were"
-        )
-        notes.append(f"{len(broken):,} {what} skipped: {names}{more}")
+    notes = broken_note(root, broken)
     if misnamed:
         what = "file is" if len(misnamed) == 1 else "files are"
         more = ", ..." if misnamed[3:] else ""
@@ -57,6 +48,21 @@ def notes_on_files(
             "replace or remove damaged files"
         )
     return [*notes, *_on_pages(files, options)]
+
+
+def broken_note(root: Path, broken: Sequence[Path]) -> list[str]:
+    """A note on skipped files; none if there are none.
+
+    Args:
+        root: the path that was read.
+        broken: the files that were skipped.
+    """
+    if not broken:
+        return []
+    names = ", ".join(shown(os.path.relpath(path, root))[:100] for path in broken[:_LISTED])
+    more = ", ..." if broken[_LISTED:] else ""
+    what = "image that is damaged or too large was" if len(broken) == 1 else "images that are damaged or too large were"
+    return [f"{len(broken):,} {what} skipped: {names}{more}"]
 
 
 def _on_pages(files: Sequence[_File], options: ReadOptions) -> list[str]:

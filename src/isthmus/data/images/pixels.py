@@ -30,7 +30,7 @@ REWRITTEN = {  # in the order of the notes
     "extra": "read with all samples, of which at least one is neither a color nor declared as alpha",
     "16-bit floats": "converted from 16-bit to 32-bit floating-point numbers",
     "16-bit color": "converted from 16 to 8 bits, because of color or an alpha channel",
-    "white": "put on a white background where they are transparent",
+    "white": "put on a white background where transparent",
     "opaque": "read without the alpha channel, which is opaque everywhere",
     "ignored transparency": "read without the transparent color, because of 16 bits",
     "resized": "resized to {size}",

@@ -45,10 +45,11 @@ def set_masks_aside(tree: Folder) -> list[str]:
         if len(aside) < len(paths):
             masks += aside
             folder.images = [path for path in folder.images if path not in set(aside)]
-    what = "mask was" if len(masks) == 1 else "masks were"
+    what, why = "masks were", "they have few values and the same names as other images"
+    if len(masks) == 1:
+        what, why = "mask was", "it has few values and the same name as another image"
     return [
-        f"{len(masks):,} {what} set aside ({some(masks)}), because they have few values and the same names as other images; "
-        "with --split none every image is an example"
+        f"{len(masks):,} {what} set aside ({some(masks)}), because {why}; with --split none every image is an example"
     ]
 
 

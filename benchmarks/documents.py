@@ -4,7 +4,8 @@ python benchmarks/documents.py [--states 3] [--epochs 13]
 
 Pages of random words are rendered with the font of Pillow, in different sizes. Shadows, folds, stains and noise are synthetic. The
 autoencoder is trained on patches of the training pages, and settings of filters are chosen on training pages. Other pages are restored
-whole. A random state determines pages, dirt and initial weights. BM3D is compared too where the package bm3d is installed.
+whole. A random state determines pages, dirt and initial weights. BM3D is compared too where the packages bm3d and PyWavelets are
+installed.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ FILTERS = {
     "non-local means": [non_local_means(strength) for strength in (0.1, 0.2)],
     "division by the background": [background(width) for width in (15, 25)],
 }
-if find_spec("bm3d") is not None:
+if find_spec("bm3d") is not None and find_spec("pywt") is not None:
     FILTERS["BM3D"] = [block_matching]
 
 

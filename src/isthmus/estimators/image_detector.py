@@ -199,8 +199,8 @@ class ImageOutlierDetector:
         Examples:
             >>> pages = [np.random.default_rng(n).random((40, 30)) for n in range(20)]
             >>> isthmus.evaluation.ImageOutlierDetector.from_fitted(ae, pages).save("pages.safetensors")
-            >>> isthmus.load("pages.safetensors").predict(pages[:2]).tolist()
-            [1, 1]
+            >>> isthmus.load("pages.safetensors").heat_map(pages[0]).shape
+            (40, 30)
         """
         values = {name: getattr(self, name) for name in ImageDetectorPart.model_fields}
         part = ImageDetectorPart(**values)

@@ -102,6 +102,17 @@ def test_features_are_numbers_codes_days_and_the_phases_of_cycles() -> None:
     assert values[:, 9].tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize("time", ["", " 00:00:00", "T00:00:00", "T00:00:00Z"])
+def test_texts_that_are_always_midnight_are_days_and_keep_their_layout(time: str) -> None:
+    days = pd.date_range("2020-01-01", periods=N, freq="9D").strftime("%Y-%m-%d")
+    table = pd.DataFrame({"when": [f"{day}{time}" for day in days], "ok": [True, False] * (N // 2)})
+    encoding, values = TableEncoding.fit_encode(table)
+    assert [name for name in encoding.features if "of the day" in name] == []
+    between = values + np.array([0.3, *[0] * (values.shape[1] - 1)])
+    pd.testing.assert_frame_equal(encoding.decode(between, table)[:-1], table[:-1])
+    assert TableEncoding.model_validate_json(encoding.model_dump_json()) == encoding
+
+
 def test_decoded_values_are_of_their_kind_and_within_the_range() -> None:
     encoding, values = TableEncoding.fit_encode(FRAME)
     wild = encoding.decode(np.nan_to_num(values) * 3 - 50, FRAME)

@@ -23,6 +23,7 @@ Doubles = NDArray[np.float64]
 Name = Annotated[str, Field(max_length=10_000)]
 Label = str | int | float | bool
 Cycle = Literal["year", "week", "day"]
+Separator = Literal["", " ", "T", " 00:00:00", "T00:00:00"]
 
 _DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 _PERIODS = 2  # of a cycle, that the dates of training must span
@@ -50,7 +51,8 @@ class ColumnEncoding(BaseModel):
         least, largest: the range of a number, an integer or a date (in days since 1970) in the training data.
         decimals: of a number: how many all of its values have at most; None for none, many, or too few values to tell.
         unit: of a date: the unit in which the data state it.
-        text: of a date that is a text: its length, "T" or a blank between date and time; "" for a type of dates.
+        text: of a date that is a text: "T" or a blank between date and time, with the time where it is always midnight; "" for a type of
+            dates.
         zone: of a date: its time zone; "" without one. Texts with zones are read as UTC.
         cycles: of a date: the cycles whose phase is a feature too.
     """
@@ -64,7 +66,7 @@ class ColumnEncoding(BaseModel):
     largest: float = 0.0
     decimals: Annotated[int, Field(gt=0, le=MOST_DECIMALS)] | None = None
     unit: Unit = "us"
-    text: Literal["", " ", "T"] = ""
+    text: Separator = ""
     zone: Annotated[str, Field(max_length=100, pattern=f"^{_ZONE}$")] = ""
     cycles: Annotated[tuple[Cycle, ...], Field(max_length=3)] = ()
 
@@ -126,12 +128,15 @@ class ColumnEncoding(BaseModel):
         least, largest = range_of(days)
         known, arrow = days[~np.isnan(days)], pyarrow()
         zone = zone_of(name, column) or ""
-        text: Literal["", " ", "T"] = ""
+        text: Separator = ""
         unit = unit_of(known)
         if is_text(column.type) and column.null_count < len(column):
             first = arrow.compute.drop_null(column)[0].as_py()
-            text = "T" if "T" in first else " "
-            unit = "D" if len(first) == len("2000-01-31") else unit if unit != "D" else "s"
+            if unit == "D" and len(first) > len("2000-01-31"):  # Excel knows no days without a time
+                text = "T00:00:00" if "T" in first else " 00:00:00"
+            else:
+                text = "T" if "T" in first else " "
+                unit = "D" if len(first) == len("2000-01-31") else unit
         elif arrow.types.is_date(column.type):
             unit = "D"
         span = largest - least
@@ -223,10 +228,11 @@ class ColumnEncoding(BaseModel):
         if not self.text:
             return column.cast(arrow.timestamp("us", tz=self.zone or None))
         column = column.cast(arrow.timestamp("us"))
-        layout = "%Y-%m-%d" if self.unit == "D" else f"%Y-%m-%d{self.text}%H:%M:%S{'Z' if self.zone else ''}"
         if self.unit == "s":
             column = column.cast(arrow.timestamp("s"))
-        return arrow.compute.strftime(column, format=layout)
+        time = "" if self.unit == "D" else f"{self.text}%H:%M:%S"
+        time = self.text if len(self.text) > 1 else time  # midnight
+        return arrow.compute.strftime(column, format=f"%Y-%m-%d{time}{'Z' if self.zone and time else ''}")
 
 
 def _coded(column: Any, categories: Sequence[Label]) -> EncodedColumn:

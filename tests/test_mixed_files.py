@@ -93,6 +93,15 @@ def test_a_file_has_the_features_of_its_frame(suffix: str, tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_column_that_looks_like_ids_is_named_once(suffix: str, tmp_path: Path) -> None:
+    rows = people().assign(customer=range(7, 7 + N))
+    notes = read(written(tmp_path, suffix, rows), kinds={"zip": "category"}).notes
+    assert [note.split(";")[0] for note in notes if "as ids are" in note] == [
+        "customer (it counts the rows) is a different whole number in every row, as ids are"
+    ]
+
+
 def test_missing_values_of_texts_are_counted_and_none_is_a_word(tmp_path: Path) -> None:
     assert "missing values in columns of text of people.csv: 2 ('NA' 2)" in read(written(tmp_path)).notes
     found = read(tmp_path / "people.csv", na_values="none", drop="joined")

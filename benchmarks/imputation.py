@@ -213,7 +213,10 @@ class Ours:
 IMPUTERS: dict[str, Callable[[int], Imputer]] = {
     "mean": lambda _: Frequent(),
     "5 nearest": lambda _: Numeric(KNNImputer(keep_empty_features=True)),
-    "iterative": lambda state: Numeric(IterativeImputer(random_state=state, keep_empty_features=True), drop_first=True),
+    "iterative": lambda state: Numeric(IterativeImputer(random_state=state, keep_empty_features=True)),
+    "iterative, k - 1": lambda state: Numeric(
+        IterativeImputer(random_state=state, keep_empty_features=True), drop_first=True
+    ),
     "boosting": Boosted,
     "isthmus": Ours,
 }
@@ -313,7 +316,8 @@ def page(known: dict[str, Figures], states: int) -> str:
             "- *mean*: the mean of a number, the most frequent category, as scikit-learn's `SimpleImputer`.",
             "- *5 nearest* and *iterative*: scikit-learn's `KNNImputer` and `IterativeImputer` (Bayesian ridge) with default",
             "  settings, on standardized numbers and columns of 0 and 1 for the categories, of which the largest one is taken.",
-            "  For *iterative* the first category has no column, as columns would add up to 1: its value is 1 minus the others.",
+            "  It leaves most categories at the most frequent one, as their columns add up to 1 and predict each other.",
+            "- *iterative, k - 1*: the same without a column for the first of k categories, whose value is 1 minus the others.",
             "- *boosting*: iterative imputation by scikit-learn's `HistGradientBoostingRegressor` and `...Classifier`: three rounds,",
             "  in which each column is predicted from all others by 50 trees, as in MissForest (Stekhoven & Bühlmann 2012).",
             '- *isthmus*: `Autoencoder(missing="allow")` with default settings.',

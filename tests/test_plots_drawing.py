@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from PIL import Image
 
-from isthmus import Autoencoder, plots
+from isthmus import Autoencoder, data, plots
+from isthmus.architectures import MLP
 from isthmus.data import ImageArray
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.plots.figure import png, save_png
@@ -90,3 +92,22 @@ def test_listing_kinds_loads_no_matplotlib_and_drawing_no_pyplot() -> None:
 def test_the_error_for_an_unknown_kind_lists_the_kinds() -> None:
     with pytest.raises(AttributeError, match=r"no figure 'scatter'.*latent"):
         plots.scatter  # noqa: B018
+
+
+def test_windows_of_a_series_are_curves_with_a_scale_for_each_channel() -> None:
+    """As images, they were a strip of pixels as wide as the channels, and took gigabytes for long windows."""
+    time = np.arange(900)
+    series = np.stack([50 + 5 * np.sin(time / 7), np.cos(time / 11)], axis=1)
+    windows = data.Windows(series, length=48, step=24)
+    ae = Autoencoder(2, architecture=MLP((8,)), epochs=1, random_state=0).fit(windows)
+    figure = plots.reconstructions(ae, windows, n=3)
+    (axes,) = figure.axes
+    assert not axes.images
+    (curves,) = [each for each in axes.collections if isinstance(each, LineCollection)]
+    drawn = [path.vertices for path in curves.get_paths()]
+    assert len(drawn) == 6
+    for curve in drawn[:3]:  # of the originals
+        assert np.isnan(curve[48:52, 1]).all()
+        heights = [float(np.ptp(channel[:, 1])) for channel in (curve[:48], curve[52:])]
+        assert min(heights) > 0.5 * max(heights)  # although one channel has five times the range of the other
+    assert "channels side by side, each on its own scale" in axes.get_title(loc="left")

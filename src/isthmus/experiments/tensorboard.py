@@ -96,7 +96,7 @@ class EventWriter:
             reconstructions, codes = ae.reconstruct(examples), ae.encode(examples)
         finally:
             ae.model_.train(training)
-        shape = model_image_shape(ae)
+        shape = tuple(model_image_shape(ae) or ())  # windows as images
         if examples.ndim > 4:
             shape = (examples[0].size,)
         low, high = limits(examples, shape)

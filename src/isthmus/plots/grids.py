@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,49 +70,87 @@ def first_examples(X: Any, n: int | None = None, missing: Missing | None = None)
 def limits(examples: Any, image_shape: ImageShape = None) -> Limits:
     """The values of black and white: 0 and 255 for bytes (unless all are dark), otherwise the minimum and the maximum.
 
-    Curves get limits for each feature if the ranges of features differ more than tenfold, as in a table.
+    Curves get limits for each feature if their ranges differ more than tenfold, as in a table, and for each channel of a series.
     """
-    values = as_cells(examples, image_shape)
+    values, shape = as_cells(examples, image_shape), _shape(examples, image_shape)
     if values.dtype == np.uint8 and values.max() > 127:
         return 0.0, 255.0
+    low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
     if values.ndim == 2:
-        low, high = values.min(0).astype(np.float64), values.max(0).astype(np.float64)
+        low, high = low.astype(np.float64), high.astype(np.float64)
+        if isinstance(shape, SeriesShape) and shape[1] > 1:
+            low, high = (_of_channels(side, shape, by) for side, by in ((low, np.nanmin), (high, np.nanmax)))
+            return low, np.where(high == low, low + 1.0, high)
         spread = (high - low)[high > low]
         if spread.size and spread.max() > 10 * np.median(spread):
             return low, np.where(high > low, high, low + 1.0)
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low, low + 1.0)
+    least, largest = float(low.min()), float(high.max())
+    return (least, largest) if largest > least else (least, least + 1.0)
+
+
+def _of_channels(values: Array, shape: tuple[int, ...], by: Callable[..., Any]) -> Array:
+    """A value for each place of the curves of a window: that of its channel, of the values of all places; NaN between channels."""
+    gap = _gap(shape)
+    channels = np.pad(values, (0, gap), constant_values=np.nan).reshape(shape[1], -1)
+    found = np.repeat(by(channels, axis=1)[:, None], channels.shape[1], axis=1)
+    found[:, -gap:] = np.nan
+    return found.reshape(-1)[:-gap]
+
+
+def _gap(shape: tuple[int, ...]) -> int:
+    """The steps between the curves of two channels."""
+    return max(1, shape[0] // 12)
+
+
+class SeriesShape(tuple[int, ...]):
+    """The shape (time, channels) of windows of a series, which are drawn as a curve for each channel, side by side."""
+
+
+def _drawn_shape(shape: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
+    """The shape as which examples are drawn."""
+    sides = shape_of(shape, kind)
+    return SeriesShape(sides) if kind != "images" and len(sides) == 2 else sides
 
 
 def model_image_shape(ae: FittedAutoencoder, image_shape: ImageShape = None) -> ImageShape:
-    """The given image shape, or without one the shape of the images on which the autoencoder was trained."""
-    return shape_of(ae.shape_, ae.kind_) if image_shape is None else image_shape
+    """The given image shape, or without one the shape of the images or windows on which the autoencoder was trained."""
+    return _drawn_shape(ae.shape_, ae.kind_) if image_shape is None else image_shape
 
 
 def array_image_shape(examples: Array, image_shape: ImageShape = None) -> tuple[int, ...]:
     """The given image shape, or without one the shape of examples (n, *shape), as images if they are an `ImageArray`."""
     kind: Kind = "images" if isinstance(examples, ImageArray) else "windows"
-    return shape_of(examples.shape[1:], kind) if image_shape is None else image_shape
+    return _drawn_shape(examples.shape[1:], kind) if image_shape is None else image_shape
+
+
+def _shape(examples: Any, image_shape: ImageShape) -> tuple[int, ...]:
+    """The shape as which an example is drawn."""
+    return array_image_shape(examples if isinstance(examples, ImageArray) else np.asarray(examples), image_shape)
 
 
 def as_cells(examples: Any, image_shape: ImageShape = None) -> Array:
     """Examples (n, *shape) as grayscale images (n, h, w), color images (n, h, w, 3) or curves (n, d).
 
     A row of d features is a curve, unless image_shape is given or the array is an `ImageArray`. Channels other than three are laid side
-    by side.
+    by side; those of windows of a series are curves with NaN between them.
 
     Raises:
         DataError: image_shape does not fit.
         NotPossibleError: an example is neither a row nor an image.
     """
-    values = np.asarray(examples)
+    values, image_shape = np.asarray(examples), _shape(examples, image_shape)
     shape = values.shape[1:]
-    image_shape = array_image_shape(values if not isinstance(examples, ImageArray) else examples, image_shape)
     if np.prod(image_shape) != np.prod(shape):
         raise DataError(
             f"invalid image_shape={image_shape} for examples of shape {shape}: expected height, width (and channels)"
         )
     values = values.reshape(len(values), *image_shape)
+    if isinstance(image_shape, SeriesShape):
+        gap = _gap(image_shape)
+        curves = np.pad(
+            values.transpose(0, 2, 1).astype(np.float64), ((0, 0), (0, 0), (0, gap)), constant_values=np.nan
+        )
+        return curves.reshape(len(values), -1)[:, :-gap]
     if values.ndim == 4 and values.shape[-1] != 3:
         n, h, w, channels = values.shape
         values = values.transpose(0, 1, 3, 2).reshape(n, h, channels * w)
@@ -248,7 +286,9 @@ def grid(
         axes.set_xticks([left + layout.cell[1] / 2 for left in layout.lefts], _tick_names(columns))
     axes.set(xlabel=names[0], ylabel=names[1])
     if np.ndim(value_range[0]):
-        title = "\n".join(part for part in (title, "each feature on its own scale") if part)
+        channels = bool(np.isnan(value_range[0]).any())
+        scales = "channels side by side, each on its own scale" if channels else "each feature on its own scale"
+        title = "\n".join(part for part in (title, scales) if part)
     if title:
         axes.set_title(title, fontsize=10, loc="left", pad=8)
     factor = zoom(layout.size)

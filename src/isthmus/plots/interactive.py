@@ -157,12 +157,13 @@ def _point_content(ae: Autoencoder, examples: Array, positions: Array, labels: C
     names = [f"example {i}" + ("" if labels is None else _label_suffix(labels, i)) for i in positions]
     reconstructions = ae.reconstruct(originals)
     try:
-        images = [as_cells(side, model_image_shape(ae)) for side in (originals, reconstructions)]
+        shape = tuple(model_image_shape(ae) or ())  # windows as images
+        images = [as_cells(side, shape) for side in (originals, reconstructions)]
     except NotPossibleError:
         images = []
     if not images or images[0].ndim == 2:
         return _PointContent(names, lines=_feature_lines(ae, examples, positions, reconstructions))
-    low, high = limits(originals, model_image_shape(ae))
+    low, high = limits(originals, shape)
     thumbnails = [np.round(255 * (np.clip(side, low, high) - low) / (high - low)).astype(np.uint8) for side in images]
     return _sprite(names, *(_thumbnails(side) for side in thumbnails))
 

@@ -46,13 +46,15 @@ LAYOUTS: dict[str, tuple[Array, dict[str, Any]]] = {  # the pixels as they are t
     "signed 8 bits": (whole("int8", *SIZE), {}),
     "signed 16 bits": (whole("int16", *SIZE), {}),
     "32 bits": (whole("uint32", *SIZE), {}),
+    "color of 16 bits": (whole("uint16", *SIZE, 3), {"photometric": "rgb"}),
+    "planes of color of 16 bits": (whole("uint16", *SIZE, 3), {"photometric": "rgb"} | PLANES),
 }
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_sample_is_read_as_it_is(name: str, tmp_path: Path) -> None:
     pixels, options = LAYOUTS[name]
-    write(tmp_path / "x.tif", np.moveaxis(pixels, -1, 0) if name == "planes" else pixels, **options)
+    write(tmp_path / "x.tif", np.moveaxis(pixels, -1, 0) if "planes" in name else pixels, **options)
     for cache in (None, 0):
         found = read(tmp_path, cache=cache)
         assert isinstance(found.train, ImageFiles) == (cache == 0)
@@ -73,9 +75,15 @@ def test_samples_beside_the_colors_are_read_and_noted(tmp_path: Path) -> None:
         )
 
 
-def test_what_is_lost_is_said(tmp_path: Path) -> None:
+def test_what_is_lost_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "x.tif", whole("uint16", 3, *SIZE), photometric="rgb", **PLANES)
-    assert read(tmp_path).notes == ("1 image was converted from 16 to 8 bits, because of color or an alpha channel",)
+    with monkeypatch.context() as without:
+        without.setattr("isthmus.data.images.samples.find_spec", lambda _: None)
+        assert read(tmp_path).notes == (
+            "1 image was converted from 16 to 8 bits, because of color or an alpha channel",
+        )
+    write(tmp_path / "x.tif", whole("uint16", *SIZE, 4), photometric="rgb", extrasamples=["unassalpha"])
+    assert read(tmp_path).notes[0] == "1 image was converted from 16 to 8 bits, because of color or an alpha channel"
     write(tmp_path / "x.tif", np.float16(rng.normal(size=SIZE)))
     assert read(tmp_path).notes == ("1 image was converted from 16-bit to 32-bit floating-point numbers",)
 
@@ -182,6 +190,7 @@ def test_a_run_of_channels_is_trained_and_used_from_the_command_line(tmp_path: P
     assert "12 examples, 8x8x5 uint16, images" in made.stdout
     run("reconstruct", "run", "--data", "data", "--out", "x.npy", cwd=tmp_path)
     assert np.load(tmp_path / "x.npy").shape == (12, 8, 8, 5)
-    refused = run("reconstruct", "run", "data/0.tif", "--out", "y.tif", cwd=tmp_path)
-    assert refused.returncode == 1
-    assert "not on gray or color images" in refused.stderr
+    written = run("reconstruct", "run", "data/0.tif", "--out", "y.tif", cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    found = tifffile.imread(tmp_path / "y.tif")
+    assert (found.shape, found.dtype) == ((8, 8, 5), np.uint16)

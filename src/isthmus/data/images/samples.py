@@ -58,7 +58,8 @@ def sample_headers(path: Path, every_page: bool = False) -> list[Header]:
     if len(pages) >= MAX_PAGES and every_page:
         raise too_many_pages(path)
     pages = pages if every_page else pages[:1]
-    if all(page.plain for page in pages):
+    deep = find_spec("tifffile") is not None
+    if all(page.plain and not (deep and page.deep_color) for page in pages):
         return []
     return [_header(path, size, page, several, cut and page is pages[0]) for page in pages]
 

@@ -85,6 +85,11 @@ class TiffPage(NamedTuple):
         return colors is not None and self.samples > colors
 
     @property
+    def deep_color(self) -> bool:
+        """Whether the page has three colors of 16 bits, of which Pillow reads the first eight."""
+        return self.first(_PHOTOMETRIC, _BLACK_IS_ZERO) == _RGB and self.samples == 3 and self.bits == {16}
+
+    @property
     def plain(self) -> bool:
         """Whether the page is a usual image: gray, a palette, or colors, of up to 16 bits, perhaps with an alpha channel."""
         photometric, alpha = self.first(_PHOTOMETRIC, _BLACK_IS_ZERO), self.tags.get(_EXTRA, ()) in _ALPHA

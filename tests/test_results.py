@@ -248,6 +248,7 @@ def test_metrics_written_by_older_versions_are_converted() -> None:
     assert today["nats"].pop("weighted") is None  # older versions had no weights of columns
     for part, names in (("errors", ("snr", "input_snr", "ridge_snr")), ("pca", ("snr",))):  # nor sound
         assert {today[part].pop(name, None) for name in names} == {None}
+    assert today["cost"].pop("n_fixed") == 0  # nor fixed maps
     today["training"] = {name: today["training"][name] for name in ("mse", "mse_scaled")}
     assert {part: set(value) for part, value in today.items() if isinstance(value, dict)} == {
         part: set(value) for part, value in found.items() if isinstance(value, dict)

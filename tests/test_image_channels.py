@@ -20,6 +20,8 @@ from isthmus.cli.detect_images import ImageTask, detect_in_images
 from isthmus.cli.images import reconstruct_images
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError, RecordError
+from isthmus.estimators.loading import load_autoencoder
+from isthmus.experiments.image_units import units_of
 from isthmus.plots.heat_overlay import heat_overlay
 
 Array = NDArray[Any]
@@ -162,3 +164,11 @@ def test_an_image_without_white_is_shown_from_its_lowest_to_its_highest_numbers(
     assert made[-1, -1, 0] == 255
     assert (np.diff(made[..., 0].ravel().astype(int)) >= 0).all()
     assert (heat_overlay(np.full((3, 3), 7, np.int32), np.zeros((3, 3)), 1, 3) == 0).all()
+    few = np.zeros((20, 20), np.float32)
+    few[3, 4] = 0.001  # the only star of the sky
+    assert heat_overlay(few, np.zeros((20, 20)), 1, 3)[..., 0].ravel().nonzero()[0].tolist() == [64]
+
+
+def test_a_detector_of_arrays_with_64_bits_takes_image_files(tmp_path: Path) -> None:
+    place = saved(tmp_path / "run", random("uint8", 30, SIDE, SIDE))
+    assert units_of(place, load_autoencoder(place), "int64").dtype == np.uint8

@@ -176,6 +176,8 @@ def test_invalid_arguments(ae: Autoencoder, detector: ImageOutlierDetector) -> N
         make(ae, [], false_alarm_rate=1)
     with pytest.raises(RecordError, match="invalid smoothing=-1: expected a number of pixels"):
         make(ae, [], smoothing=-1)
+    with pytest.raises(RecordError, match="expected a number of pixels, from 0 to 10,000"):
+        make(ae, [], smoothing=1e9)
     with pytest.raises(DataError, match="requires normal images, and there is none"):
         make(ae, [])
     with pytest.raises(DataError, match="the image has shape"):
@@ -247,8 +249,12 @@ DAMAGES: dict[str, tuple[Edit, str]] = {
     "rate": (lambda header, _: header[PART].update(false_alarm_rate=1.0), "image_detector.false_alarm_rate is invalid"),
     "error": (lambda header, _: header[PART].update(mean_error=0.0), "image_detector.mean_error is invalid"),
     "dtype": (lambda header, _: header[PART].update(dtype="object"), "image_detector.dtype is invalid"),
+    "half": (lambda header, _: header[PART].update(dtype="float8"), "image_detector.dtype is invalid"),
+    "memory": (lambda header, _: header[PART].update(smoothing=1e9), "image_detector.smoothing is invalid"),
+    "zero": (lambda header, _: header[PART].update(mean_error=1e-300), "image_detector.mean_error is invalid"),
+    "series": (entry(kind="series"), "cannot be that of a detector of images"),
     "unknown": (lambda header, _: header[PART].update(mask=1), "image_detector.mask is unknown"),
-    "table": (entry(kind="table"), "is none of images"),
+    "table": (entry(kind="table"), "cannot be that of a detector of images"),
     "format": (entry(format=6), "format 6 has no"),
 }
 

@@ -116,7 +116,7 @@ def test_guessed_units_are_a_note(tmp_path: Path, capsys: Any) -> None:
     source = image(tmp_path / "page.png", random_pixels(9, 7))
     for name, examples, note in (
         ("bytes", random_pixels(30, 4, 4), "from 0 to 255, which are taken as pixels with 8 bits"),
-        ("unit", page(30, 4, 4), "pixels are divided by the largest number of their bits"),
+        ("unit", page(30, 4, 4), "whole numbers of files are divided by the largest number of their bits"),
     ):
         copying(tmp_path / name, examples)
         reconstruct_images(tmp_path / name, source, tmp_path / f"{name}.png")

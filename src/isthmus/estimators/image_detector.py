@@ -14,11 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from isthmus.errors import DataError, IsthmusWarning, RecordError
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import check_autoencoder
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.conformal import conformal_p_values, conformal_rank, required_examples
-from isthmus.estimators.image_detector_file import ImageDetectorPart, read_scores, score_tensors
+from isthmus.estimators.image_detector_file import (
+    MAX_SMOOTHING,
+    MIN_MEAN_ERROR,
+    ImageDetectorPart,
+    read_scores,
+    score_tensors,
+)
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.wrapper import write_wrapper
 from isthmus.text import quoted
@@ -99,8 +105,10 @@ class ImageOutlierDetector:
         check_autoencoder(ae, f"{cls.__name__}.from_fitted")
         if not (isinstance(false_alarm_rate, Real) and 0 < false_alarm_rate < 1):
             raise RecordError(f"invalid false_alarm_rate={quoted(false_alarm_rate, 20)}: expected a number in (0, 1)")
-        if not (isinstance(smoothing, Real) and 0 <= smoothing < math.inf):
-            raise RecordError(f"invalid smoothing={quoted(smoothing, 20)}: expected a number of pixels, at least 0")
+        if not (isinstance(smoothing, Real) and 0 <= smoothing <= MAX_SMOOTHING):
+            raise RecordError(
+                f"invalid smoothing={quoted(smoothing, 20)}: expected a number of pixels, from 0 to {MAX_SMOOTHING:,.0f}"
+            )
         errors, pixels, highs, peaks, dtypes = 0.0, 0, list[float](), list[float](), set[np.dtype[Any]]()
         for image in X_normal:
             error = _smoothed_error(ae, image, smoothing)
@@ -111,6 +119,11 @@ class ImageOutlierDetector:
         if not peaks:
             raise DataError(f"{cls.__name__} requires normal images, and there is none: give images without anomalies")
         mean = errors / pixels or 1.0  # all reconstructions are perfect
+        if mean < MIN_MEAN_ERROR:
+            raise DataError(
+                "the squared errors of the images are below the range of 32-bit floats: multiply the training images and all others by a "
+                "constant"
+            )
         scores = np.sort(-np.array(peaks) / mean)
         _warn_of_few(len(scores), float(false_alarm_rate))
         high, dtype = sum(highs) / len(highs) / mean, str(np.result_type(*dtypes))
@@ -209,8 +222,10 @@ class ImageOutlierDetector:
     @classmethod
     def _loaded(cls, ae: Autoencoder, part: ImageDetectorPart, tensors: Tensors, _: Any) -> Self:
         """The detector of a file; ValueError or similar if the file describes none."""
-        if ae.kind_ == "table" or len(ae.shape_) not in {2, 3}:
-            raise ValueError(f"its autoencoder of examples of kind {ae.kind_} and shape {ae.shape_} is none of images")
+        try:
+            ae._check_whole_possible("image_detector", "images")
+        except NotPossibleError as error:
+            raise ValueError(f"its autoencoder cannot be that of a detector of images: {error}") from error
         return cls(ae, **part.model_dump(), calibration_scores=read_scores(tensors))
 
 

@@ -11,10 +11,12 @@ from pydantic import BaseModel, Field
 
 from isthmus.estimators.model_file import STRICT, Tensors
 
-__all__ = ["ImageDetectorPart", "expected_tensors", "read_scores", "score_tensors"]
+__all__ = ["MAX_SMOOTHING", "MIN_MEAN_ERROR", "ImageDetectorPart", "expected_tensors", "read_scores", "score_tensors"]
 
 Doubles = NDArray[np.float64]
 _CALIBRATION = "calibration"
+MAX_SMOOTHING = 1e4  # pixels; the memory of a filter grows with it
+MIN_MEAN_ERROR = float(np.finfo(np.float32).tiny)  # heat maps are divided by it
 
 
 class ImageDetectorPart(BaseModel):
@@ -23,10 +25,10 @@ class ImageDetectorPart(BaseModel):
     model_config = STRICT
 
     false_alarm_rate: Annotated[float, Field(gt=0, lt=1)]
-    smoothing: Annotated[float, Field(ge=0)]  # in pixels
-    mean_error: Annotated[float, Field(gt=0)]  # of normal images, in squared units of the pixels
+    smoothing: Annotated[float, Field(ge=0, le=MAX_SMOOTHING)]  # in pixels
+    mean_error: Annotated[float, Field(ge=MIN_MEAN_ERROR)]  # of normal images, in squared units of the pixels
     usual_high: Annotated[float, Field(ge=0)]  # relative to the mean error
-    dtype: Annotated[str, Field(pattern="^(u?int|float)(8|16|32|64)$")]  # of normal images
+    dtype: Annotated[str, Field(pattern="^(u?int(8|16|32|64)|float(16|32|64))$")]  # of normal images
 
 
 def score_tensors(scores: Doubles) -> Tensors:

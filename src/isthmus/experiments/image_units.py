@@ -64,10 +64,12 @@ def units_of(run: Path, ae: Autoencoder, dtype: str | None = None) -> Units:
         raise DataError(
             f"{shown(run)} was trained on images and targets in different units ({pixels}): use ae.reconstruct_image in Python"
         )
+    if pixels in {"int64", "uint64"}:  # of arrays; no image file has such pixels
+        pixels = None
     if pixels in {"uint8", "uint16"} and largest > 1:
         return Units(channels, np.dtype(pixels), trained, "")
     if least >= 0 and largest <= 1:
-        note = f"{shown(run)} was trained on {trained}: pixels are divided by the largest number of their bits"
+        note = f"{shown(run)} was trained on {trained}: whole numbers of files are divided by the largest number of their bits"
         return Units(channels, None, trained, note)
     if pixels is None and least >= 0 and largest <= 65_535 and least % 1 == largest % 1 == 0:
         bits = 8 if largest <= 255 else 16

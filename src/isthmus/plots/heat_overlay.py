@@ -50,5 +50,7 @@ def _gray(pixels: Array) -> NDArray[np.float32]:
         return lightness
     mean = values.astype(np.float64) if values.ndim == 2 else values.mean(2, dtype=np.float64)
     low, high = np.percentile(mean, [_CLIPPED, 100 - _CLIPPED])
+    if low == high:  # few pixels differ from all others
+        low, high = mean.min(), mean.max()
     shown: NDArray[np.float32] = (255 * ((mean - low) / ((high - low) or 1.0)).clip(0, 1)).astype(np.float32)
     return shown

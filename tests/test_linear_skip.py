@@ -19,6 +19,7 @@ from isthmus.bottlenecks import Gaussian
 from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Bernoulli, Normal, Weighted
+from isthmus.nn.least_squares import least_squares
 from isthmus.nn.principal import principal_components
 from isthmus.optimizers import AdamW
 from isthmus.scaling import NoScaling
@@ -142,6 +143,22 @@ def test_missing_targets_do_not_count_in_the_map_of_the_decoder(X: np.ndarray, w
         by_hand = np.linalg.lstsq((z * root[:, None])[some], (target[:, column] * root)[some], rcond=None)[0]
         np.testing.assert_allclose(restored[:, column], z @ by_hand, atol=2e-5)
     assert np.isfinite(restored[:, 7]).all()
+
+
+def test_columns_with_the_same_code_wherever_they_count_have_their_mean() -> None:
+    """Nothing but rounding is left of the codes: it decides no slope."""
+    rng = np.random.default_rng(0)
+    z, y, weights = rng.normal(size=(200, 5)), rng.normal(size=(200, 150)) + 7, rng.uniform(0.1, 3, 200)
+    z[100:110] = z[100]
+    counted = np.arange(200)[:, None] == np.arange(150)
+    counted[100:110, 100:] = True
+    slopes, bias = least_squares(
+        *(torch.tensor(each, dtype=torch.float32) for each in (z, y, weights)), torch.tensor(counted)
+    )
+    np.testing.assert_allclose(bias[:100], y[:100, :100].diagonal(), atol=1e-5)
+    assert not slopes[:110].any()
+    means = np.average(y[100:110, 100:110], axis=0, weights=weights[100:110])
+    np.testing.assert_allclose(bias[100:110], means, atol=1e-5)
 
 
 def test_a_column_without_weight_is_not_in_the_map(X: np.ndarray) -> None:

@@ -67,7 +67,9 @@ def _of_counted(z: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     for rows, target, own in zip(*(each.split(_ROWS) for each in (z, y, weights)), strict=True):
         squares += (own.T @ (rows[:, :, None] * rows[:, None]).flatten(1)).reshape(squares.shape)
         products += (own * target).T @ rows
+    rounding = _RTOL**2 * squares.diagonal(dim1=1, dim2=2).sum(1)  # of codes that are all the same nothing else remains
     squares -= totals[:, None, None] * centers[:, :, None] * centers[:, None]
     products -= (totals * means)[:, None] * centers
-    slopes = (torch.linalg.pinv(squares, rtol=_RTOL**2, hermitian=True) @ products[:, :, None])[:, :, 0]
+    slopes = torch.linalg.pinv(squares, atol=rounding, rtol=torch.full_like(rounding, _RTOL**2), hermitian=True)
+    slopes = (slopes @ products[:, :, None])[:, :, 0]
     return slopes, means - (slopes * centers).sum(1)

@@ -31,10 +31,10 @@ from isthmus.errors import DataError, IsthmusWarning, RecordError
 from isthmus.estimators.attribution import attribute_by_replacement
 from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity, Scorer
 from isthmus.estimators.squared_errors import squared_errors
-from isthmus.evaluation import detect
+from isthmus.evaluation import detect, detection_result
 from isthmus.likelihoods import Normal
 from isthmus.plots.figure import png
-from isthmus.scaling import Standard
+from isthmus.scaling import Columns, Standard
 
 Array = NDArray[Any]
 NAMES = ["left", "right", "=up", "down", "in", "out"]
@@ -395,6 +395,32 @@ def test_of_many_examples_the_anomalous_ones_have_attributions(linear: Autoencod
     assert {len(line) for line in lines} == {len(header)}
     assert [bool(line[-1]) for line in lines] == found.alarms.tolist()
     np.testing.assert_array_equal(found.p_values, detector.p_values(X))
+
+
+@pytest.mark.filterwarnings("ignore:.*far outside")
+def test_many_anomalous_examples_are_explained_in_parts(linear: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All examples of a memory map may be anomalous: they are never in memory at once."""
+    explain, sizes = OutlierDetector.attributions, list[int]()
+
+    def counting(self: OutlierDetector, X: Any, n: int) -> Any:
+        sizes.append(len(X))
+        return explain(self, X, n)
+
+    monkeypatch.setattr(detection_result, "BLOCK", 6 * 300, raising=False)
+    monkeypatch.setattr(OutlierDetector, "attributions", counting)
+    detector = OutlierDetector.from_fitted(linear, rows(300, 5), random_state=0)
+    X = rows(1_001, 6) + 50
+    found = detect(detector, X)
+    assert sizes == [300, 300, 300, 101]
+    assert found.attributions == explain(detector, X, 3)
+
+
+def test_columns_without_names_have_no_values_in_detections() -> None:
+    X = np.c_[rows(40)[:, :2], np.arange(40) % 3]
+    ae = Autoencoder(2, architecture=MLP((8,)), scaling=Columns((0, 0, 3)), epochs=1)
+    found = detect(OutlierDetector(ae, random_state=0, false_alarm_rate=0.2).fit(X), X)
+    assert found.values == []
+    assert found.lines()[0][4:6] == ["feature_1", "share_1"]
 
 
 def test_detect_names_the_row_and_the_column(table_run: Path) -> None:

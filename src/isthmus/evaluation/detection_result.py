@@ -16,7 +16,7 @@ from isthmus.data.kinds import as_images
 from isthmus.data.labels import json_labels
 from isthmus.data.memmap import Rows, selected_rows
 from isthmus.data.missing import count_missing
-from isthmus.data.validation import blocks
+from isthmus.data.validation import BLOCK, blocks
 from isthmus.errors import RecordError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.attribution import Attribution
@@ -233,8 +233,10 @@ def _attributions(detector: OutlierDetector, X: Any, scores: NDArray[np.float64]
         return detector.attributions(X, n)
     rows = np.union1d(np.flatnonzero(scores < detector.offset_), np.argsort(scores, kind="stable")[:_N_EXTREMES])
     values, found = detector.autoencoder_._examples(X, computable="all"), [list[Attribution]() for _ in scores]
-    for row, parts in zip(rows.tolist(), detector.attributions(selected_rows(values, rows), n), strict=True):
-        found[row] = parts
+    at_once = max(1, BLOCK // math.prod(values.shape[1:]))  # rows of a memory map, which may all be anomalous
+    for some in np.split(rows, range(at_once, len(rows), at_once)):
+        for row, parts in zip(some.tolist(), detector.attributions(selected_rows(values, some), n), strict=True):
+            found[row] = parts
     return found
 
 
@@ -242,7 +244,7 @@ def _values(detector: OutlierDetector, X: Any, attributions: list[list[Attributi
     """The values of the columns in attributions as text; none for other data than tables whose columns have names."""
     ae = detector.autoencoder_
     table = table_columns(ae)
-    if table is None:
+    if table is None or not hasattr(detector, "feature_names_in_"):
         return []
     columns, values = {each.name: each for each in table.columns}, list[list[str]]()
     for begin, block in blocks(ae._examples(X, computable="all")):

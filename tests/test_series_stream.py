@@ -122,6 +122,13 @@ def test_steps_in_known_windows_are_those_of_one_go(detector: OutlierDetector, s
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("answer", [np.ones(85, int), np.ones(3, bool)])
+def test_an_answer_that_is_not_about_each_window_is_refused(detector: OutlierDetector, answer: Array) -> None:
+    stream = SeriesStream(detector, known=lambda _: answer)
+    with pytest.raises(RecordError, match=r"known gives .* for 85 windows: expected bool of shape \(85,\)"):
+        stream.update(machines()[["a", "b"]].to_numpy()[:100])
+
+
 def test_numbers_of_alarms_do_not_depend_on_the_parts(detector: OutlierDetector) -> None:
     frame = machines()
     of_row, of_alarm = dict[int, set[tuple[int, int]]](), set[tuple[Any, ...]]()

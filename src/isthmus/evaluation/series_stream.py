@@ -190,7 +190,12 @@ class SeriesStream:
         new = [track.new(self._length) if self._known is not None else np.empty(0, np.int64) for track in tracks]
         if self._known is None or (found := self._windows(tracks, new)) is None:
             return new
-        known = np.split(np.asarray(self._known(cast(Array, found[0]))), np.cumsum([len(each) for each in new]))
+        windows, answer = cast(Array, found[0]), np.asarray(self._known(cast(Array, found[0])))
+        if answer.dtype != bool or answer.shape != (len(windows),):
+            raise RecordError(
+                f"known gives {answer.dtype} of shape {answer.shape} for {len(windows)} windows: expected bool of shape ({len(windows)},)"
+            )
+        known = np.split(answer, np.cumsum([len(each) for each in new]))
         return [begins[own] for begins, own in zip(new, known, strict=False)]
 
     def _windows(

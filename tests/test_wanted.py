@@ -29,6 +29,7 @@ INTERNAL = {  # machinery, which is handed what was checked
     *(
         "experiments.classification",
         "experiments.image_units",
+        "experiments.new_values",
         "experiments.run_data",
         "experiments.run_figures",
         "experiments.run_folder",

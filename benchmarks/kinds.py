@@ -31,7 +31,7 @@ from run import HERE
 from scipy import sparse
 from scipy.io import wavfile
 from sound import noise_like, synthesized
-from textures import as_bytes, grain, stain
+from textures import DEFECTS, as_bytes, grain
 
 import isthmus
 from isthmus.experiments.reproduction import machine
@@ -119,16 +119,19 @@ def write_pages(n: int) -> None:
 
 
 def write_textures(n: int) -> None:
-    """Images of an intact texture, and six with stains in the layout of MVTec."""
-    rng = np.random.default_rng(0)
-    for folder in ("train/good", "test/stain", "ground_truth/stain"):
-        (Path("fabric") / folder).mkdir(parents=True)
+    """Images of an intact texture, and two with each of four kinds of defect, in the layout of MVTec."""
+    rng, train = np.random.default_rng(0), Path("fabric/train/good")
+    train.mkdir(parents=True)
     for number in range(n):
-        Image.fromarray(as_bytes(grain(rng))).save(f"fabric/train/good/{number:04d}.png")
-    for number in range(6):
-        image, mask = stain(grain, rng)
-        Image.fromarray(as_bytes(image)).save(f"fabric/test/stain/{number}.png")
-        Image.fromarray(as_bytes(mask)).save(f"fabric/ground_truth/stain/{number}_mask.png")
+        Image.fromarray(as_bytes(grain(rng))).save(train / f"{number:04d}.png")
+    for name, defect in DEFECTS.items():
+        images, masks = (Path("fabric") / part / name.replace(" ", "_") for part in ("test", "ground_truth"))
+        images.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for number in range(2):
+            image, mask = defect(grain, rng)
+            Image.fromarray(as_bytes(image)).save(images / f"{number}.png")
+            Image.fromarray(as_bytes(mask)).save(masks / f"{number}_mask.png")
 
 
 def write_cells(n: int) -> None:
@@ -218,7 +221,7 @@ KINDS = {
     ),
     "textures": Kind(
         "Defects of textures",
-        "{} images of 128 x 128 pixels of an intact texture, six with stains, and their masks",
+        "{} images of 128 x 128 pixels of an intact texture, eight with defects, and their masks",
         write_textures,
         100,
         (

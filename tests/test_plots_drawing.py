@@ -111,3 +111,7 @@ def test_windows_of_a_series_are_curves_with_a_scale_for_each_channel() -> None:
         heights = [float(np.ptp(channel[:, 1])) for channel in (curve[:48], curve[52:])]
         assert min(heights) > 0.5 * max(heights)  # although one channel has five times the range of the other
     assert "channels side by side, each on its own scale" in axes.get_title(loc="left")
+    short = data.Windows(series, length=8, step=8)  # with fewer values than a chart has columns
+    of_short = Autoencoder(2, architecture=MLP((8,)), epochs=1, random_state=0).fit(short)
+    for draw in (plots.traversal, plots.interpolation, plots.neighbors, plots.codes):
+        assert not any(axes.images for axes in draw(of_short, short).axes), draw

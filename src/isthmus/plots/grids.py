@@ -23,6 +23,7 @@ from isthmus.plots.lettering import short_name
 
 __all__ = [
     "Cells",
+    "SeriesShape",
     "array_image_shape",
     "as_cells",
     "color_bar",

@@ -23,6 +23,7 @@ from isthmus.plots.grids import (
     Array,
     ImageShape,
     Limits,
+    SeriesShape,
     as_cells,
     color_bar,
     draw,
@@ -82,7 +83,7 @@ def traversal(
     ends = "-3 to 3 standard deviations of the prior" if prior else "the 5% to the 95% quantile of the codes"
     title = f"{len(traversed.units)} of {np.prod(ae.code_shape_)} latent units, from {ends}"
     alt = f"Traversal: {title}, {fixed}."
-    if _is_table(images):
+    if _is_table(images, image_shape):
         panels = [
             Panel(f"code[{unit}]", (f"{values[0]:.2g}", f"{values[-1]:.2g}"), cells.reshape(steps, -1))
             for unit, values, cells in zip(traversed.units, traversed.values, traversed.examples, strict=True)
@@ -154,11 +155,9 @@ def interpolation(
     title = f"{word.capitalize()} between the codes of two examples, and the cross-fade of their reconstructions"
     pairs_shown = "1 pair" if len(positions) == 2 else f"{len(positions) // 2} pairs"
     alt = f"{pairs_shown} of examples: {word} between their codes, and the cross-fade of their reconstructions."
-    if _is_table(images):
-        table, ways = (
-            examples[:RANGE_EXAMPLES].reshape(-1, images.shape[1]),
-            images.reshape(len(positions), steps, -1),
-        )
+    if _is_table(images, image_shape):
+        table = examples[:RANGE_EXAMPLES].reshape(-1, images.shape[1])
+        ways = images.reshape(len(positions), steps, -1)
         labels = [name for pair in _pairs(positions) for name in (("codes", pair), ("cross-fade", pair))]
         panels = [Panel(name, pair, cells) for (name, pair), cells in zip(labels, ways, strict=True)]
         return _chart(ae, panels, table, title, alt)
@@ -234,9 +233,9 @@ def neighbors(
     return figure
 
 
-def _is_table(images: Array) -> bool:
+def _is_table(images: Array, image_shape: ImageShape) -> bool:
     """Whether examples are rows of few enough features to name each in a chart."""
-    return images.ndim == 2 and images.shape[1] <= CHART_COLUMNS
+    return images.ndim == 2 and images.shape[1] <= CHART_COLUMNS and not isinstance(image_shape, SeriesShape)
 
 
 def _pairs(positions: Array) -> list[tuple[str, str]]:

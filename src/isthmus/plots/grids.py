@@ -287,9 +287,8 @@ def grid(
         axes.set_xticks([left + layout.cell[1] / 2 for left in layout.lefts], _tick_names(columns))
     axes.set(xlabel=names[0], ylabel=names[1])
     if np.ndim(value_range[0]):
-        channels = bool(np.isnan(value_range[0]).any())
-        scales = "channels side by side, each on its own scale" if channels else "each feature on its own scale"
-        title = "\n".join(part for part in (title, scales) if part)
+        many = "channels side by side, each" if np.isnan(value_range[0]).any() else "each feature"
+        title = "\n".join(part for part in (title, f"{many} on its own scale") if part)
     if title:
         axes.set_title(title, fontsize=10, loc="left", pad=8)
     factor = zoom(layout.size)

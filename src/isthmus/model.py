@@ -380,7 +380,7 @@ class Model(InUnits):
 
     def _losses(self, code: Code, y: Tensor, batch: Batch) -> Losses:
         """The losses of one or several draws of each example."""
-        target, counted = _repeated(batch.target, len(y)), _repeated(batch.counted, len(y))
+        target, counted = _repeated(batch.target, y.shape[0]), _repeated(batch.counted, y.shape[0])
         assert target is not None
         nll = self.nll(y, target, counted)
         penalty = code.penalty if batch.factors is None else code.penalty * batch.factors[0]
@@ -419,7 +419,7 @@ class Model(InUnits):
         context = batch.context
 
         def of_batch(rows: Tensor) -> Tensor | None:
-            return _repeated(context, len(rows))
+            return _repeated(context, rows.shape[0])
 
         return Pass(
             x=x,
@@ -499,9 +499,9 @@ def _pseudo_inputs(count: int, shape: tuple[int, ...], generator: Generator) -> 
 
 def _repeated(rows: Tensor | None, count: int) -> Tensor | None:
     """Rows (b, ...) repeated one batch after the other to this count, a multiple of b."""
-    if rows is None or len(rows) == count:
+    if rows is None or rows.shape[0] == count:
         return rows
-    return rows.repeat(count // len(rows), *[1] * (rows.ndim - 1))
+    return rows.repeat(count // rows.shape[0], *[1] * (rows.ndim - 1))
 
 
 def _stat_name(name: str, taken: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ class Prior(Record):
             mean, log_variance: of the posterior, (b, *positions, size).
             variables: those of `variables`.
         """
-        total, units = mean.new_zeros(len(mean)), torch.arange(mean.shape[-1], device=mean.device)
+        total, units = mean.new_zeros(mean.shape[0]), torch.arange(mean.shape[-1], device=mean.device)
         shift = _sigma_shift(log_variance)
         for unit in range(len(units)):
             alone = torch.where(units == unit, shift, 0)
@@ -146,7 +146,7 @@ class Mixture(Prior):
 
     def log_density(self, z: Float[Tensor, "b *positions size"], variables: Variables) -> Float[Tensor, "b"]:
         densities = self._densities(z.reshape(-1, z.shape[-1]), variables)
-        return self._mixed(densities.sum(-1), variables).reshape(len(z), -1).sum(1)
+        return self._mixed(densities.sum(-1), variables).reshape(z.shape[0], -1).sum(1)
 
     def mean_log_density(
         self,
@@ -160,7 +160,7 @@ class Mixture(Prior):
         )
         rest = center.sum(-1, keepdim=True) - center  # each sigma point differs in one unit alone
         both = (self._mixed((rest + each).transpose(1, 2), variables) for each in (plus, minus))
-        return (next(both) + next(both)).mean(-1).reshape(len(mean), -1).sum(1) / 2
+        return (next(both) + next(both)).mean(-1).reshape(mean.shape[0], -1).sum(1) / 2
 
     @torch.no_grad()
     def sample(self, shape: tuple[int, ...], variables: Variables, generator: Generator) -> Float[Tensor, "*shape"]:
@@ -205,7 +205,7 @@ class VampPrior(Prior):
     ) -> Float[Tensor, "b"]:
         shift = _sigma_shift(log_variance)
         center, plus, minus = (
-            _bounded(self._densities(each, variables)).reshape(len(mean), self.components, -1, mean.shape[-1]).sum(2)
+            _bounded(self._densities(each, variables)).reshape(mean.shape[0], self.components, -1, mean.shape[-1]).sum(2)
             for each in (mean, mean + shift, mean - shift)
         )
         rest = center.sum(-1, keepdim=True) - center  # each sigma point differs in one unit alone, at all positions

@@ -101,6 +101,6 @@ class ContextJoined(nn.Module):
     def forward(self, z: Tensor, context: Tensor | None) -> Tensor:
         if context is None:
             raise NotPossibleError("a conditional decoder requires the label or the covariates of each code: pass y")
-        everywhere = context.to(z.dtype).reshape(len(z), *[1] * (z.ndim - 2), self.context)
+        everywhere = context.to(z.dtype).reshape(z.shape[0], *[1] * (z.ndim - 2), self.context)
         decoded: Tensor = self.inner(torch.cat([z, everywhere.expand(*z.shape[:-1], -1)], -1))
         return decoded

@@ -101,7 +101,7 @@ class Recurrence(SizedLayer):
         self.inputs, self.states = blank(Dense, features, gates), blank(Dense, units, gates)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = memory = x.new_zeros(len(x), self.units)
+        h = memory = x.new_zeros(x.shape[0], self.units)
         step, states = {"gru": gru_step, "lstm": lstm_step}[self.cell], list[Tensor]()
         for given in self.inputs(x).unbind(1):
             h, memory = step(given, self.states(h), memory)

@@ -20,4 +20,4 @@ class Identity(Bottleneck):
     activation: Activation = "linear"
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
-        return Code(activate(h, self.activation), h.new_zeros(len(h)))
+        return Code(activate(h, self.activation), h.new_zeros(h.shape[0]))

@@ -61,8 +61,8 @@ class Nested(Bottleneck):
     ) -> Code:
         z, units = activate(h, self.activation), torch.arange(self.size, device=h.device)
         return Code(
-            torch.cat([torch.where(units < each, z, 0) for each in self.prefixes]), h.new_zeros(len(h) * self.draws)
+            torch.cat([torch.where(units < each, z, 0) for each in self.prefixes]), h.new_zeros(h.shape[0] * self.draws)
         )
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
-        return Code(activate(h, self.activation), h.new_zeros(len(h)))
+        return Code(activate(h, self.activation), h.new_zeros(h.shape[0]))

@@ -127,10 +127,10 @@ def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries s
     Many rows are processed in blocks of equal size, so that the result of a row does not depend on its position.
     """
     size, norms = _rows_at_once(len(codebook)), codebook.square().sum(1)
-    if len(rows) <= size:
+    if rows.shape[0] <= size:
         return (norms - dense(2 * rows, codebook)).argmin(1)
-    whole = F.pad(rows, (0, 0, 0, -len(rows) % size))
-    return torch.cat([(norms - dense(2 * part, codebook)).argmin(1) for part in whole.split(size)])[: len(rows)]
+    whole = F.pad(rows, (0, 0, 0, -rows.shape[0] % size))
+    return torch.cat([(norms - dense(2 * part, codebook)).argmin(1) for part in whole.split(size)])[: rows.shape[0]]
 
 
 def _rows_at_once(entries: int) -> int:

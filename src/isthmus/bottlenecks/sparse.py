@@ -65,4 +65,4 @@ class TopK(Bottleneck):
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         top = h.topk(self.k, dim=-1)
-        return Code(h.new_zeros(h.shape).scatter(-1, top.indices, top.values), h.new_zeros(len(h)))
+        return Code(h.new_zeros(h.shape).scatter(-1, top.indices, top.values), h.new_zeros(h.shape[0]))

@@ -45,7 +45,7 @@ class CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
         share = torch.sigmoid(y)
         scratch = 1 - share
-        runs = torch.maximum(scratch, share, out=scratch).reshape(len(y), -1, _run(math.prod(y.shape[1:])))
+        runs = torch.maximum(scratch, share, out=scratch).reshape(y.shape[0], -1, _run(math.prod(y.shape[1:])))
         logs = runs.prod(-1).log_().sum(1)
         nll = torch.clamp(y, min=0, out=scratch).addcmul_(x, y, value=-1).flatten(1).sum(1).sub_(logs)
         ctx.save_for_backward(share.sub_(x))

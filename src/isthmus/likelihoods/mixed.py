@@ -196,7 +196,7 @@ class Mixed(Likelihood):
             return [y], []
         pieces, count = y.split(list(self._sizes), -1), len(self._parts)
         parts = zip(pieces[:count], self._parts, self._shapes, strict=True)
-        return [piece.reshape(len(y), *part.outputs(own)) for piece, part, own in parts], list(pieces[count:])
+        return [piece.reshape(y.shape[0], *part.outputs(own)) for piece, part, own in parts], list(pieces[count:])
 
     def _values(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The numbers (b, count) of each of these likelihoods, and the block of each category."""

@@ -108,7 +108,7 @@ def few_channel_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor
     rows = x.movedim(1, -1).reshape(-1, c).to(dtype)
     taps = weight.permute(2, 3, 0, 1).reshape(-1, c).to(dtype)
     maps: Tensor = MatmulTransposed.apply(taps, rows)  # type: ignore[no-untyped-call]  # PyTorch's
-    y: Tensor = ShiftedSum.apply(maps.reshape(*sides, o, len(x), *x.shape[2:]))  # type: ignore[no-untyped-call]
+    y: Tensor = ShiftedSum.apply(maps.reshape(*sides, o, x.shape[0], *x.shape[2:]))  # type: ignore[no-untyped-call]
     return (y if bias is None else y + bias[:, None, None, None]).transpose(0, 1)
 
 

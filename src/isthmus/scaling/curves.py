@@ -134,7 +134,7 @@ def some_rows(values: NDArray[Any]) -> Doubles:
     most = max(2, min(_MOST_ROWS, _MOST_VALUES // max(1, math.prod(values.shape[1:]))))
     chosen = selected_rows(values, random_subset(len(values), most))
     rows = np.concatenate([block.astype(np.float64) for _, block in blocks(chosen)])
-    return rows.reshape(len(rows), -1)
+    return rows.reshape(rows.shape[0], -1)
 
 
 def line(shift: float, scale: float) -> Curves:

@@ -205,7 +205,9 @@ class VampPrior(Prior):
     ) -> Float[Tensor, "b"]:
         shift = _sigma_shift(log_variance)
         center, plus, minus = (
-            _bounded(self._densities(each, variables)).reshape(mean.shape[0], self.components, -1, mean.shape[-1]).sum(2)
+            _bounded(self._densities(each, variables))
+            .reshape(mean.shape[0], self.components, -1, mean.shape[-1])
+            .sum(2)
             for each in (mean, mean + shift, mean - shift)
         )
         rest = center.sum(-1, keepdim=True) - center  # each sigma point differs in one unit alone, at all positions

@@ -43,6 +43,7 @@ from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.memory_estimate import bounded_batch_size, footprint
 from isthmus.estimators.overflow import ComputableRange, check_computable
+from isthmus.estimators.plain_module import AutoencoderModule
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.estimators.support_check import check_steps
 from isthmus.estimators.tiles import check_out, check_whole, reconstruct_parts, write_part
@@ -650,6 +651,26 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             return held._squared_errors(without_subclass(rows))
         errors = (held._squared_errors(block) for _, block in blocks(rows))
         return np.concatenate([row_means(part.reshape(len(part), -1)) for part in errors])
+
+    def to_module(self) -> AutoencoderModule:
+        """A module of PyTorch from raw examples to reconstructions, also with `encode`, `decode`, `score` and `impute`.
+
+        It has copies of the weights in PyTorch's own layers: train it further, or make it a part of another network. Scaling,
+        categories and missing values are inside, so that it takes and gives what the estimator does, as tensors.
+
+        Returns:
+            The module, in evaluation mode, on the device of the autoencoder.
+
+        Raises:
+            NotPossibleError: modules of the user cannot be copied.
+
+        Examples:
+            >>> module = ae.to_module()
+            >>> module(torch.from_numpy(X)).shape, module.encode(torch.from_numpy(X)).shape
+            (torch.Size([200, 8, 8]), torch.Size([200, 4]))
+        """
+        check_is_fitted(self)
+        return AutoencoderModule(self._require_fitted())
 
     def _squared_errors(self, rows: Array) -> Array:
         """The squared error of each value of checked examples that carry their context."""

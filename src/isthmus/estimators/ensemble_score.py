@@ -115,7 +115,7 @@ class EnsembleScore:
         """What `floors` names of examples (n, d), with their mean squared errors (n,): (n, terms)."""
         measured = [self.neighbors(x, observed)[0], errors, self.linear(x, observed)]
         if self.window is not None:
-            measured.append(self._shapes(self._shape_of(x), observed)[0])
+            measured.append(self.shapes(self._shape_of(x), observed)[0])
         return np.stack(measured, 1)
 
     def __call__(self, x: Doubles, observed: NDArray[np.bool_], errors: Doubles) -> Doubles:
@@ -141,7 +141,7 @@ class EnsembleScore:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
-    def _shapes(self) -> NeighborDistance:
+    def shapes(self) -> NeighborDistance:
         """The distance to the shapes of the references."""
         return NeighborDistance.fit(self._shape_of(self.neighbors.references.astype(np.float64)))
 
@@ -150,11 +150,11 @@ class EnsembleScore:
         assert self.window is not None
         windows = x.reshape(len(x), *self.window)
         centered = windows - windows.mean(1, keepdims=True)
-        shapes: Doubles = centered / np.sqrt(np.square(centered).mean(1, keepdims=True) + self._least_variances)
+        shapes: Doubles = centered / np.sqrt(np.square(centered).mean(1, keepdims=True) + self.least_variances)
         return shapes.reshape(x.shape)
 
     @cached_property
-    def _least_variances(self) -> Doubles:
+    def least_variances(self) -> Doubles:
         """Added to the variance of each channel in a window, (channels,)."""
         assert self.window is not None
         channels = self.neighbors.references.reshape(-1, self.window[1])

@@ -18,9 +18,11 @@ from isthmus.estimators.score_terms import FLOOR, TINY, implausible_terms, log_s
 from isthmus.nn.invariant import dense
 
 __all__ = [
+    "EQUAL",
     "MAX_REFERENCES",
     "MOST_ROWS",
     "NEIGHBORS",
+    "TABLE_WEIGHTS",
     "NeighborDistance",
     "TableScore",
     "TailProbability",
@@ -33,9 +35,9 @@ NEIGHBORS = 5  # nearest references whose distances are averaged
 MAX_REFERENCES, MAX_VALUES = 10_000, 2**23  # references, and values in all of them
 _BLOCK = 128  # references whose distances to all others are computed at a time
 _VALUES = 2**22  # of nearest references whose exact distances are computed at a time: of a batch up to 5,461 features
-_WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
+TABLE_WEIGHTS = (2, 1, 1)  # of distance, error and tail probability, see docs/log.md
 _MIN_DEVIATION = 0.2  # of a feature, in root mean variances of all: rare categories are distant, but not without bound
-_EQUAL = 1e-3  # of a deviation: values that differ by less are equal
+EQUAL = 1e-3  # of a deviation: values that differ by less are equal
 MOST_ROWS = 2**53  # of errors, whose number a file does not state
 _ROUNDING = 1e-6
 
@@ -107,7 +109,7 @@ class NeighborDistance:
         for row, known, indices in zip(*(each.split(rows_at_once) for each in (x, observed, nearest)), strict=True):
             differences = row[:, None] - references[indices]
             squares = torch.where(known[:, None], differences.square(), 0).sum(-1)
-            own = ((differences.abs() <= _EQUAL) | ~(known[:, None] & varying)).all(-1).any(1)
+            own = ((differences.abs() <= EQUAL) | ~(known[:, None] & varying)).all(-1).any(1)
             found.append(((squares * (x.shape[1] / known.sum(1)[:, None])).sqrt().sort(1).values, own))
         distances, equal = (torch.cat(each) for each in zip(*found, strict=True))
         return distances, equal
@@ -137,7 +139,7 @@ class TailProbability:
         """The tails of the references of a distance."""
         columns = np.sort(np.ascontiguousarray(neighbors.references.T), axis=1)
         varying = np.flatnonzero(columns[:, 0] < columns[:, -1])
-        return cls(columns[varying], varying, _EQUAL * neighbors.deviations[varying])
+        return cls(columns[varying], varying, EQUAL * neighbors.deviations[varying])
 
     def __call__(self, x: NDArray[Any], observed: NDArray[np.bool_], own: NDArray[np.bool_]) -> Doubles:
         """One over the probabilities of examples (n, d), the mean over their observed values: (n,), at least 1.
@@ -201,9 +203,9 @@ class TableScore:
         """
         distances, own = self.neighbors(x, observed)
         values = [distances, errors]
-        if len(self.floors) == len(_WEIGHTS):
+        if len(self.floors) == len(TABLE_WEIGHTS):
             values.append(self._tails(x, observed, own))
-        weights = np.array(_WEIGHTS[: len(values)]) / sum(_WEIGHTS[: len(values)])
+        weights = np.array(TABLE_WEIGHTS[: len(values)]) / sum(TABLE_WEIGHTS[: len(values)])
         terms = standardized_logs(np.stack(values), self.floors, self.centers, self.spreads)
         score: Doubles = (weights[:, None] * terms).sum(0)
         return score

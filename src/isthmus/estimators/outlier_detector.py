@@ -185,6 +185,12 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         return self._scorer.kind
 
     @property
+    def scorer_(self) -> Scorer:
+        """The fitted anomaly score."""
+        check_is_fitted(self)
+        return self._scorer
+
+    @property
     def n_references_(self) -> int:
         """The number of normal examples that the detector and its file keep, for the distance to the nearest of them."""
         check_is_fitted(self)

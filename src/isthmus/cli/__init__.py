@@ -26,6 +26,7 @@ Modules in reading order:
     detect          anomaly detection
     finetune        classifiers
     compress        compressed files
+    export          ONNX files
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from isthmus._version import __version__
-from isthmus.cli import analyze, components, compress, detect, finetune, reproduce, score, train, transform
+from isthmus.cli import analyze, components, compress, detect, export, finetune, reproduce, score, train, transform
 from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.io import memory_limit
@@ -93,6 +94,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         finetune.finetune,
         compress.compress,
         compress.decompress,
+        export.export,
     ],
     "List": [analyze.recipes, components.components, analyze.data],
 }  # the sections of the help

@@ -25,7 +25,7 @@ from isthmus.export.values import some_examples
 from isthmus.export.verification import TOLERANCES, Examples, difference
 from isthmus.io.files import shown
 
-__all__ = ["MANIFEST", "Exported", "export"]
+__all__ = ["MANIFEST", "Exported", "check_target", "checked_parts", "export"]
 
 MANIFEST, FORMAT = "isthmus.json", 1
 _MOST_EXAMPLES, _MOST_VALUES = 1_000, 2**22  # that are compared
@@ -77,8 +77,8 @@ def export(
         NotPossibleError: the estimator cannot be exported, the result differs from it, or a package is missing.
         RecordError: there is no such part.
     """
-    target, names = Path(folder), _checked(parts, fitted)
-    _check_target(target)
+    target, names = Path(folder), checked_parts(parts, fitted)
+    check_target(target)
     ae: Autoencoder = fitted.autoencoder_ if isinstance(fitted, OutlierDetector) else fitted
     examples = _examples(ae, X, y)
     description = _description(fitted, ae)
@@ -97,7 +97,7 @@ def export(
     return Exported(target, differences, len(examples.X), sum(map(len, files.values())))
 
 
-def _checked(parts: Sequence[str] | None, fitted: Autoencoder | OutlierDetector) -> tuple[PartName, ...]:
+def checked_parts(parts: Sequence[str] | None, fitted: Autoencoder | OutlierDetector) -> tuple[PartName, ...]:
     """The parts by name, in order."""
     if parts is None:
         return default_parts(fitted)
@@ -107,7 +107,7 @@ def _checked(parts: Sequence[str] | None, fitted: Autoencoder | OutlierDetector)
     return tuple(name for name in PARTS if name in parts)
 
 
-def _check_target(target: Path) -> None:
+def check_target(target: Path) -> None:
     """`DataError` if the folder holds other files than those of an export, which is replaced."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{shown(target)} is a file, and an export is a folder: choose another one")

@@ -83,8 +83,8 @@ class _Parts:
         made = "float64" if ae.model_.shift.dtype == torch.float64 else "float32"
         if self.table is None:
             self.examples: tuple[Port, ...] = (Port("X", str(dtype), ae.shape_),)
-            self.made = (Port("reconstruction", made, ae.shape_),)
-            self.imputed = (Port("imputed", str(dtype), ae.shape_),)
+            self.made: tuple[Port, ...] = (Port("reconstruction", made, ae.shape_),)
+            self.imputed: tuple[Port, ...] = (Port("imputed", str(dtype), ae.shape_),)
         else:
             self.examples = column_ports(self.table, self.missing)
             self.made = tuple(_renamed(port, "reconstruction") for port in self.examples)

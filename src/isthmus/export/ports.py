@@ -40,7 +40,8 @@ class Port(NamedTuple):
     def described(self) -> dict[str, Any]:
         """The port for a description in JSON."""
         described: dict[str, Any] = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
-        return described | ({"column": self.column, "kind": self.kind} if self.column else {})
+        described |= {"column": self.column, "kind": self.kind} if self.column else {}
+        return described | ({"labels": list(self.labels)} if self.labels else {})
 
 
 def torch_dtype(dtype: str) -> torch.dtype:

@@ -1,0 +1,291 @@
+"""An exported autoencoder: encode, decode, reconstruct, impute, score and detect, by onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError, ModelFileError, NotPossibleError
+from isthmus.runtime.columns import as_table, column_inputs
+from isthmus.runtime.manifest import Manifest, PartFile, Port, read_manifest, read_part
+from isthmus.text import printable
+
+__all__ = ["Detection", "ExportedModel", "load"]
+
+Array = NDArray[Any]
+_ROWS, _VALUES = 1024, 2**22  # of a batch at most; a row has the same bits in any batch
+
+
+class Detection(NamedTuple):
+    """What a detector says of n examples.
+
+    Attributes:
+        scores: higher for more normal examples, (n,).
+        p_values: conformal p-values, (n,).
+        anomalous: whether the score is below the threshold, (n,).
+    """
+
+    scores: NDArray[np.float64]
+    p_values: NDArray[np.float64]
+    anomalous: NDArray[np.bool_]
+
+
+class ExportedModel:
+    """A folder that `isthmus export` wrote. Examples and results are in the units of the data.
+
+    Examples are an array (n, *shape); of a table with other columns than numbers a frame, or a mapping of column names to arrays (n,), and
+    results are such a frame too. A row has the same bits in any grouping of rows.
+
+    Args:
+        manifest: the description of the folder.
+        threads: of onnxruntime; None: one for each core.
+    """
+
+    def __init__(self, manifest: Manifest, threads: int | None = None) -> None:
+        self.manifest = manifest
+        self._threads = threads
+        self._sessions: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"ExportedModel({', '.join(self.manifest.parts)}; examples {self.manifest.shape}, codes {self.manifest.code_shape})"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the parts that the folder has."""
+        return tuple(self.manifest.parts)
+
+    def encode(self, X: Any, y: Any = None) -> Array:
+        """The codes (n, *code_shape) of examples.
+
+        Args:
+            X: examples.
+            y: labels (n,) or covariates of a conditional autoencoder.
+
+        Raises:
+            DataError: the examples are not like those of the training data.
+        """
+        return self._outputs("encoder", self._inputs("encoder", X, y))[0]
+
+    transform = encode
+
+    def decode(self, Z: Any, y: Any = None) -> Any:
+        """The reconstructions of codes.
+
+        Args:
+            Z: codes (n, *code_shape).
+            y: labels (n,) or covariates of a conditional autoencoder.
+
+        Raises:
+            DataError: the codes do not have this shape, or are not finite.
+        """
+        return self._table("decoder", None, self._outputs("decoder", self._inputs("decoder", Z, y)))
+
+    def reconstruct(self, X: Any, y: Any = None) -> Any:
+        """The reconstructions of examples.
+
+        Args:
+            X: examples.
+            y: labels (n,) or covariates of a conditional autoencoder.
+
+        Raises:
+            DataError: the examples are not like those of the training data.
+        """
+        return self._table("reconstruct", X, self._outputs("reconstruct", self._inputs("reconstruct", X, y)))
+
+    def impute(self, X: Any, y: Any = None) -> Any:
+        """Examples with the reconstructions in place of missing values.
+
+        Args:
+            X: examples.
+            y: labels (n,) or covariates of a conditional autoencoder.
+
+        Raises:
+            DataError: the examples are not like those of the training data.
+        """
+        return self._table("impute", X, self._outputs("impute", self._inputs("impute", X, y)))
+
+    def score_samples(self, X: Any, y: Any = None) -> Array:
+        """Minus the loss of each example in nats, (n,): higher for examples that are more like the training data.
+
+        Args:
+            X: examples.
+            y: labels (n,) or covariates of a conditional autoencoder.
+
+        Raises:
+            DataError: the examples are not like those of the training data.
+        """
+        return self._outputs("score", self._inputs("score", X, y))[0]
+
+    def detect(self, X: Any, y: Any = None) -> Detection:
+        """Scores, p-values and verdicts of a detector.
+
+        Args:
+            X: examples.
+            y: labels (n,) or covariates of a conditional autoencoder.
+
+        Raises:
+            DataError: the examples are not like those of the training data.
+        """
+        return Detection(*self._outputs("detect", self._inputs("detect", X, y)))
+
+    def run(self, part: str, inputs: dict[str, Array]) -> list[Array]:
+        """The outputs of a part, of its inputs as they are, without checks and without batches.
+
+        Args:
+            part: its name.
+            inputs: an array for each input.
+        """
+        found: list[Array] = self._session(part).run(None, inputs)
+        return found
+
+    def _session(self, name: str) -> Any:
+        session = self._sessions.get(name)
+        if session is None:
+            session = self._sessions[name] = _open(self._part(name), self._threads)
+        return session
+
+    def _part(self, name: str) -> PartFile:
+        part = self.manifest.parts.get(name)
+        if part is None:
+            raise NotPossibleError(
+                f"the exported folder has no part {name!r}, only {', '.join(self.parts)}: export it with --parts {name}"
+            )
+        return part
+
+    def _inputs(self, name: str, X: Any, y: Any) -> dict[str, Array]:
+        """The checked inputs of a part."""
+        ports = self._part(name).inputs
+        columns = [port for port in ports if port.column]
+        given = column_inputs(X, columns, self.manifest.missing) if columns else {}
+        for port in ports[len(columns) :]:
+            if port.name == "y":
+                given["y"] = _conditions(port, y, len(next(iter(given.values()))))
+            else:
+                missing = self.manifest.missing and name != "decoder"
+                given[port.name] = _numbers(port, X, "codes" if name == "decoder" else "examples", missing)
+        return given
+
+    def _outputs(self, name: str, inputs: dict[str, Array]) -> list[Array]:
+        """The outputs, batch by batch."""
+        session, n = self._session(name), len(next(iter(inputs.values())))
+        size = max(1, min(_ROWS, _VALUES // max(1, int(np.prod(self.manifest.shape)))))
+        if n <= size:
+            found: list[Array] = session.run(None, inputs)
+        else:
+            parts = [
+                session.run(None, {key: values[begin : begin + size] for key, values in inputs.items()})
+                for begin in range(0, n, size)
+            ]
+            found = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        for values in found:
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0, 0])
+                raise DataError(
+                    f"row {row} has no finite result: its values are too far from the training data, or unknown: correct them"
+                )
+        return found
+
+    def _table(self, name: str, X: Any, outputs: Sequence[Array]) -> Any:
+        ports = self._part(name).outputs
+        return as_table(X, ports, outputs) if ports[0].column else outputs[0]
+
+
+def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> ExportedModel:
+    """Opens an exported folder.
+
+    Args:
+        folder: that `isthmus export` wrote.
+        threads: of onnxruntime; None: one for each core.
+
+    Raises:
+        ModelFileError: the folder is no export, or damaged.
+        NotPossibleError: onnxruntime is not installed.
+
+    Examples:
+        >>> model = isthmus.runtime.load("exported")
+    """
+    return ExportedModel(read_manifest(Path(folder)), threads)
+
+
+def _open(part: PartFile, threads: int | None) -> Any:
+    """A session of onnxruntime."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise NotPossibleError("exported models run by onnxruntime: pip install onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(read_part(part), options, providers=["CPUExecutionProvider"])
+    except ModelFileError:
+        raise
+    except Exception as error:  # of onnxruntime, of many kinds
+        raise ModelFileError(f"{printable(part.path)} cannot be run: {printable(str(error), 200)}") from None
+    for ports, known in ((part.inputs, session.get_inputs()), (part.outputs, session.get_outputs())):
+        if [port.name for port in ports] != [each.name for each in known]:
+            raise ModelFileError(
+                f"{printable(part.path)} has other inputs or outputs than its description says: export the model again"
+            )
+    return session
+
+
+def _numbers(port: Port, X: Any, what: str, missing: bool) -> Array:
+    """Examples or codes as the input takes them."""
+    values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+    if values.shape[1:] != port.shape and values.ndim and values[:1].size == np.prod(port.shape) and what == "codes":
+        values = values.reshape(-1, *port.shape)
+    if values.ndim == 0 or values.shape[1:] != port.shape:
+        raise DataError(
+            f"the {what} have the shape {values.shape[1:]}, and those of the model have {port.shape}: pass such {what}"
+        )
+    if not len(values):
+        raise DataError(f"there are no {what}: pass at least one")
+    dtype = np.dtype(port.dtype)
+    if values.dtype.kind not in "biuf":
+        raise DataError(f"the {what} are {values.dtype}, and the model takes {dtype}: convert them to numbers")
+    if values.dtype.kind == "f":
+        unknown = ~np.isfinite(values) if not missing else np.isinf(values)
+        if unknown.any():
+            place = tuple(map(int, np.argwhere(unknown)[0]))
+            raise DataError(f"the value at {place} is {values[place]}, which the model does not allow: correct it")
+    if values.dtype == dtype:
+        return np.ascontiguousarray(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = np.ascontiguousarray(values.astype(dtype))
+        changed = (
+            converted.astype(np.float64) != values.astype(np.float64) if dtype.kind != "f" else np.isinf(converted)
+        )
+    if changed.any():
+        place = tuple(map(int, np.argwhere(changed)[0]))
+        raise DataError(
+            f"the value at {place} is {values[place]}, and the model takes {dtype}: pass values of this type"
+        )
+    return converted
+
+
+def _conditions(port: Port, y: Any, count: int) -> Array:
+    """Labels or covariates as the input takes them."""
+    if y is None:
+        raise DataError("this autoencoder is conditional: pass y, the label or the covariates of each example")
+    values = np.asarray(y)
+    values = np.broadcast_to(values, (count, *values.shape)) if values.ndim == 0 else values
+    if port.dtype == "string":
+        texts = np.array([str(value) for value in values.tolist()], dtype=object)
+        unknown = next((text for text in texts if text not in port.labels), None)
+        if unknown is not None:
+            raise DataError(
+                f"y has the label {printable(repr(unknown), 60)}, which the training data did not have: correct it"
+            )
+        values = texts
+    else:
+        values = values.astype(port.dtype).reshape(len(values), *port.shape)
+    if len(values) != count:
+        raise DataError(f"y has {len(values)} entries for {count} examples: pass one for each")
+    return values

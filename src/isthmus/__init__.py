@@ -38,7 +38,6 @@ Modules in reading order, which follows the data. A module imports only from mod
     evaluation/     metrics, latent diagnostics, label probes, advice, traversals, robustness
     compression/    compressed files; rate and distortion
     runtime/        exported autoencoders without PyTorch
-    export/         ONNX files of autoencoders and detectors
     plots/          figures
     experiments/    runs, splits, comparison, sweeps, reports, tutorials and their reproduction
     cli/            the command line

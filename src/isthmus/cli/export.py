@@ -36,9 +36,9 @@ def export(
     """
     from isthmus.errors import RecordError
     from isthmus.estimators.classifier import AutoencoderClassifier
+    from isthmus.estimators.export import export as export_files
+    from isthmus.estimators.export.folder import check_target, checked_parts
     from isthmus.experiments import run_folder
-    from isthmus.export import export as export_files
-    from isthmus.export.folder import check_target, checked_parts
 
     opened = run_folder.open_estimator(run)
     if isinstance(opened, AutoencoderClassifier):

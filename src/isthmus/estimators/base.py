@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -38,6 +39,7 @@ from isthmus.data.validation import Examples, Missing, blocks, encoded, shaped_e
 from isthmus.errors import DataError, NotPossibleError, RecordError
 from isthmus.estimators import latent_density
 from isthmus.estimators.defaults import component
+from isthmus.estimators.export import Exported, export
 from isthmus.estimators.fitted_state import FittedAttribute, FittedAttributes
 from isthmus.estimators.importance import log_likelihoods
 from isthmus.estimators.inference import in_batches
@@ -651,6 +653,32 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             return held._squared_errors(without_subclass(rows))
         errors = (held._squared_errors(block) for _, block in blocks(rows))
         return np.concatenate([row_means(part.reshape(len(part), -1)) for part in errors])
+
+    def export(
+        self, folder: str | os.PathLike[str], *, parts: Sequence[str] | None = None, X: Any = None, y: Any = None
+    ) -> Exported:
+        """Writes ONNX files, which run without PyTorch and isthmus: encoder, decoder, reconstruct, impute and score.
+
+        Each takes and gives the units of the data, with named inputs and outputs: scaling, the columns of a table and missing values are
+        inside. Each is compared with this model before anything is written. `isthmus.runtime.load` uses the folder.
+
+        Args:
+            folder: to write. An export that is there is replaced.
+            parts: some of these names; None: all that the model has.
+            X: examples on which files and model are compared, at most 1,000 of them. The files take their dtype. None: random ones
+                within the range of the training data.
+            y: labels or covariates of X for a conditional autoencoder.
+
+        Returns:
+            The folder, and the largest relative difference of each part.
+
+        Raises:
+            DataError: the folder holds other files.
+            NotPossibleError: the model cannot be exported, a file differs from it, or a package is missing.
+            RecordError: there is no such part.
+        """
+        check_is_fitted(self)
+        return export(self, folder, parts=parts, X=X, y=y)
 
     def to_module(self) -> AutoencoderModule:
         """A module of PyTorch from raw examples to reconstructions, also with `encode`, `decode`, `score` and `impute`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -38,6 +38,7 @@ from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import WrapsAutoencoder, seed_of
 from isthmus.estimators.conformal import conformal_p_values, conformal_rank, required_examples
 from isthmus.estimators.ensemble_score import EnsembleScore
+from isthmus.estimators.export import Exported, export
 from isthmus.estimators.given import Given, some_labels
 from isthmus.estimators.model_file import Tensors
 from isthmus.estimators.notebook_table import NotebookTable
@@ -451,6 +452,29 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         check_is_fitted(self)
         self._validate_params()
         wrapper.write_wrapper(path, self.autoencoder_, "detector", *to_file(self))
+
+    def export(
+        self, folder: str | os.PathLike[str], *, parts: Sequence[str] | None = None, X: Any = None, y: Any = None
+    ) -> Exported:
+        """Writes ONNX files as `Autoencoder.export`, and the part detect: scores, p-values and verdicts.
+
+        Args:
+            folder: to write. An export that is there is replaced.
+            parts: some of these names; None: all that the model has.
+            X: examples on which files and model are compared, at most 1,000 of them. The files take their dtype. None: random ones
+                within the range of the training data.
+            y: labels or covariates of X for a conditional autoencoder.
+
+        Returns:
+            The folder, and the largest relative difference of each part.
+
+        Raises:
+            DataError: the folder holds other files.
+            NotPossibleError: the model cannot be exported, a file differs from it, or a package is missing.
+            RecordError: there is no such part.
+        """
+        check_is_fitted(self)
+        return export(self, folder, parts=parts, X=X, y=y)
 
     @classmethod
     def _loaded(cls, ae: Autoencoder, part: DetectorPart, tensors: Tensors, architecture: Modules | None) -> Self:

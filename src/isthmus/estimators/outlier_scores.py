@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from isthmus.data.memmap import Rows, selected_rows
 from isthmus.data.missing import count_observed
 from isthmus.data.validation import blocks
 from isthmus.errors import DataError
-from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.ensemble_score import EnsembleScore
 from isthmus.estimators.inference import in_batches
 from isthmus.estimators.neighbors import TableScore, choose_references
@@ -25,6 +24,9 @@ from isthmus.estimators.score_terms import error_weights
 from isthmus.estimators.squared_errors import MOST, feature_errors
 from isthmus.model import Model
 from isthmus.nn.invariant import dense
+
+if TYPE_CHECKING:
+    from isthmus.estimators.autoencoder import Autoencoder
 
 __all__ = ["CodeDensity", "ErrorDensity", "Kind", "Scorer"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from isthmus.data.context_array import without_subclass
 from isthmus.data.missing import count_observed, nansum
 from isthmus.data.validation import blocks
-from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.overflow import ComputableRange
 from isthmus.training.batches import to_tensor
+
+if TYPE_CHECKING:
+    from isthmus.estimators.autoencoder import Autoencoder
 
 __all__ = ["MOST", "bounded_reconstructions", "feature_errors", "squared_errors"]
 

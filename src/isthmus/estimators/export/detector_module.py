@@ -7,18 +7,21 @@ for rounding. Examples so far outside that live scores order them by their dista
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from isthmus.estimators.ensemble_score import EnsembleScore, LinearError
+from isthmus.estimators.export.table_ports import exact
 from isthmus.estimators.neighbors import EQUAL, NEIGHBORS, TABLE_WEIGHTS, NeighborDistance, TailProbability
-from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.outlier_scores import CodeDensity, ErrorDensity
 from isthmus.estimators.plain_module import AutoencoderModule
 from isthmus.estimators.squared_errors import MOST
-from isthmus.export.table_ports import exact
 from isthmus.nn.places import places
+
+if TYPE_CHECKING:
+    from isthmus.estimators.outlier_detector import OutlierDetector
 
 __all__ = ["DetectorModule"]
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.tables.table_encoding import TableEncoding
-from isthmus.export.ports import Port
-from isthmus.export.table_ports import MISSING_DATE, columns_of
+from isthmus.estimators.export.ports import Port
+from isthmus.estimators.export.table_ports import MISSING_DATE, columns_of
 
 __all__ = ["column_values", "given_columns", "some_examples"]
 

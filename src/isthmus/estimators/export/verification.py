@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import NotPossibleError
-from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.conformal import conformal_p_values
-from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.export.parts import Part, PartName
-from isthmus.export.values import column_values, given_columns
+from isthmus.estimators.export.parts import Part, PartName, autoencoder_of, detector_of
+from isthmus.estimators.export.values import column_values, given_columns
+
+if TYPE_CHECKING:
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.outlier_detector import OutlierDetector
 
 __all__ = ["TOLERANCES", "Examples", "difference"]
 
@@ -49,12 +51,12 @@ def difference(
         examples: at least one.
         tolerance: a relative difference.
     """
-    ae: Autoencoder = fitted.autoencoder_ if isinstance(fitted, OutlierDetector) else fitted
-    live = _Live(fitted, ae, examples)
+    ae, detector = autoencoder_of(fitted), detector_of(fitted)
+    live = _Live(ae, examples)
     found = _run(model, live.inputs(part))
     if name == "detect":
-        assert isinstance(fitted, OutlierDetector)
-        return _of_verdicts(fitted, found, live.detector_scores(), tolerance)
+        assert detector is not None
+        return _of_verdicts(detector, found, detector.score_samples(*examples), tolerance)
     if name in {"encoder", "score"}:
         return _of_numbers(found[0], ae.encode(*examples) if name == "encoder" else ae.score_samples(*examples))
     made = live.made(name)
@@ -80,8 +82,8 @@ def difference(
 class _Live:
     """What the live estimator gives."""
 
-    def __init__(self, fitted: Autoencoder | OutlierDetector, ae: Autoencoder, examples: Examples) -> None:
-        self.fitted, self.ae, self.examples = fitted, ae, examples
+    def __init__(self, ae: Autoencoder, examples: Examples) -> None:
+        self.ae, self.examples = ae, examples
         self.table = ae._require_fitted().table
 
     def inputs(self, part: Part) -> dict[str, Array]:
@@ -123,10 +125,6 @@ class _Live:
             )
             found.append(np.where(missing, new, old))
         return found
-
-    def detector_scores(self) -> Array:
-        assert isinstance(self.fitted, OutlierDetector)
-        return self.fitted.score_samples(*self.examples)
 
 
 def _run(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:

@@ -10,6 +10,6 @@ verification  an exported file compared with the live model
 folder        the files of an export, written together or not at all
 """
 
-from isthmus.export.folder import Exported, export
+from isthmus.estimators.export.folder import Exported, export
 
 __all__ = ["Exported", "export"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.date_columns import SECONDS
 from isthmus.data.tables.table_encoding import TableEncoding
-from isthmus.export.ports import Port
+from isthmus.estimators.export.ports import Port
 
 __all__ = ["column_ports", "columns_of", "exact", "features_of", "imputed_columns"]
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from isthmus.errors import NotPossibleError
-from isthmus.estimators.autoencoder import Autoencoder
-from isthmus.estimators.outlier_detector import OutlierDetector
+from isthmus.estimators.export.detector_module import DetectorModule
+from isthmus.estimators.export.ports import Port
+from isthmus.estimators.export.table_ports import column_ports, columns_of, features_of, imputed_columns
 from isthmus.estimators.plain_module import AutoencoderModule
-from isthmus.export.detector_module import DetectorModule
-from isthmus.export.ports import Port
-from isthmus.export.table_ports import column_ports, columns_of, features_of, imputed_columns
 
-__all__ = ["PARTS", "Part", "PartName", "default_parts", "part_of"]
+if TYPE_CHECKING:
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.outlier_detector import OutlierDetector
+
+__all__ = ["PARTS", "Part", "PartName", "autoencoder_of", "default_parts", "detector_of", "part_of"]
 
 PartName = Literal["encoder", "decoder", "reconstruct", "impute", "score", "detect"]
 PARTS: tuple[PartName, ...] = get_args(PartName)
@@ -46,11 +48,21 @@ class Part(nn.Module):
         return self.function(*tensors)
 
 
+def detector_of(fitted: Autoencoder | OutlierDetector) -> OutlierDetector | None:
+    """The detector; None for an autoencoder."""
+    return cast("OutlierDetector", fitted) if hasattr(fitted, "autoencoder_") else None
+
+
+def autoencoder_of(fitted: Autoencoder | OutlierDetector) -> Autoencoder:
+    """The autoencoder, or that of a detector."""
+    return cast("Autoencoder", getattr(fitted, "autoencoder_", fitted))
+
+
 def default_parts(fitted: Autoencoder | OutlierDetector) -> tuple[PartName, ...]:
     """The parts that a fitted estimator has."""
-    ae = fitted.autoencoder_ if isinstance(fitted, OutlierDetector) else fitted
+    ae, detector = autoencoder_of(fitted), detector_of(fitted)
     impute: tuple[PartName, ...] = ("impute",) if ae.model_.fill is not None else ()
-    detect: tuple[PartName, ...] = ("detect",) if isinstance(fitted, OutlierDetector) else ()
+    detect: tuple[PartName, ...] = () if detector is None else ("detect",)
     return ("encoder", "decoder", "reconstruct", *impute, "score", *detect)
 
 
@@ -65,12 +77,10 @@ def part_of(name: PartName, fitted: Autoencoder | OutlierDetector, dtype: np.dty
     Raises:
         NotPossibleError: the estimator has no such part.
     """
-    detector = fitted if isinstance(fitted, OutlierDetector) else None
-    ae: Autoencoder = fitted if detector is None else detector.autoencoder_
     if name not in default_parts(fitted):
         reason = "a detector" if name == "detect" else "an autoencoder that was fitted with missing='allow'"
         raise NotPossibleError(f"the part {name!r} requires {reason}: leave it out of parts")
-    return _Parts(ae, detector, dtype).part(name)
+    return _Parts(autoencoder_of(fitted), detector_of(fitted), dtype).part(name)
 
 
 class _Parts:

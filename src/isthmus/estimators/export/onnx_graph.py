@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from isthmus.errors import NotPossibleError
-from isthmus.export.parts import Part
-from isthmus.export.ports import Port, torch_dtype
+from isthmus.estimators.export.parts import Part
+from isthmus.estimators.export.ports import Port, torch_dtype
 from isthmus.text import printable
 
 __all__ = ["OPSET", "onnx_model"]

@@ -9,21 +9,23 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from isthmus._version import __version__
 from isthmus.errors import DataError, NotPossibleError, RecordError
-from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.export.onnx_graph import OPSET, onnx_model
+from isthmus.estimators.export.parts import PARTS, Part, PartName, autoencoder_of, default_parts, detector_of, part_of
+from isthmus.estimators.export.values import some_examples
+from isthmus.estimators.export.verification import TOLERANCES, Examples, difference
 from isthmus.estimators.named_records import describe_value
-from isthmus.estimators.outlier_detector import OutlierDetector
-from isthmus.export.onnx_graph import OPSET, onnx_model
-from isthmus.export.parts import PARTS, Part, PartName, default_parts, part_of
-from isthmus.export.values import some_examples
-from isthmus.export.verification import TOLERANCES, Examples, difference
 from isthmus.io.files import shown
+
+if TYPE_CHECKING:
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.outlier_detector import OutlierDetector
 
 __all__ = ["MANIFEST", "Exported", "check_target", "checked_parts", "export"]
 
@@ -79,7 +81,7 @@ def export(
     """
     target, names = Path(folder), checked_parts(parts, fitted)
     check_target(target)
-    ae: Autoencoder = fitted.autoencoder_ if isinstance(fitted, OutlierDetector) else fitted
+    ae = autoencoder_of(fitted)
     examples = _examples(ae, X, y)
     description = _description(fitted, ae)
     models, differences = dict[str, bytes](), dict[str, float]()
@@ -169,12 +171,12 @@ def _description(fitted: Autoencoder | OutlierDetector, ae: Autoencoder) -> dict
         "records": {name: describe_value(record) for name, record in state.records.items()},
         "model_sha256": checksum,
     }
-    if isinstance(fitted, OutlierDetector):
+    if (detector := detector_of(fitted)) is not None:
         described["detector"] = {
-            "anomaly_score": fitted.anomaly_score_,
-            "threshold": fitted.offset_,
-            "n_calibration": len(fitted.calibration_scores_),
-            "guarantee": fitted.guarantee(),
+            "anomaly_score": detector.anomaly_score_,
+            "threshold": detector.offset_,
+            "n_calibration": len(detector.calibration_scores_),
+            "guarantee": detector.guarantee(),
         }
     return described
 

@@ -28,6 +28,14 @@ Read in this order:
     tiles                   the reconstruction of an image or a series of any size, part by part
     latent_density          a density for sampling codes without a prior
     fitted_state            the fitted attributes, in one object
+    plain_module            a fitted autoencoder as an ordinary module of PyTorch
+    score_terms             weights of errors, and logarithms on a common scale
+    neighbors               the distance to the nearest normal examples, alone and with error and tails
+    ensemble_score          the distance with the error and that of PCA, for series
+    squared_errors          squared errors of features
+    outlier_scores          densities of codes and errors, and the anomaly scores
+    conformal               ranks of thresholds and p-values from calibration scores
+    export/                 ONNX files of autoencoders and detectors
     preparation             checked examples, resolved components and a model, before training
     saving                  writes a fitted autoencoder to a model file
     notebook_table          a fitted estimator as a table in a notebook
@@ -36,12 +44,6 @@ Read in this order:
     table_columns           the columns of a table: names and kinds, and their values as users see them
     argument_check          checks the argument of functions that require an autoencoder, and gives examples their context
     wrapper                 reads and writes estimators that wrap an autoencoder
-    score_terms             weights of errors, and logarithms on a common scale
-    neighbors               the distance to the nearest normal examples, alone and with error and tails
-    ensemble_score          the distance with the error and that of PCA, for series
-    squared_errors          squared errors of features
-    outlier_scores          densities of codes and errors, and the anomaly scores
-    conformal               ranks of thresholds and p-values from calibration scores
     attribution             the features that cause the anomaly score of an example
     outlier_detector_file   a detector in a model file
     outlier_detector        OutlierDetector

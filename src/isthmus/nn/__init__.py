@@ -7,6 +7,8 @@ Read in this order:
     invariant          products and convolutions whose bits do not depend on the position in the batch
     invariant_layers   PyTorch's layers built from these
     layers             further layers
+    plain              PyTorch's own layers in place of these
+    places             places of values in sorted columns, as exported graphs can hold it
     principal          principal components
     least_squares      least squares with weights, and with values that do not count
     blocks             rows of numbers and blocks of categories

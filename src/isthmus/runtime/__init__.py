@@ -1,12 +1,10 @@
 """Exported autoencoders without PyTorch: this package needs NumPy and onnxruntime only.
 
-manifest  the description of an exported folder
-columns   the columns of a table as inputs of a model, and back
-model     encode, decode, reconstruct, impute, score and detect
+Read in this order:
 
->>> import isthmus.runtime
->>> model = isthmus.runtime.load("exported")
->>> codes = model.encode(X)
+    manifest  the description of an exported folder
+    columns   the columns of a table as inputs of a model, and back
+    model     load, encode, decode, reconstruct, impute, score and detect
 """
 
 from isthmus.runtime.model import Detection, ExportedModel, load

@@ -90,7 +90,7 @@ class VectorQuantized(Bottleneck):
         self, h: Float[Tensor, "b *positions encoder_outputs"], index: Int[Tensor, "rows"], variables: Variables
     ) -> Code:
         e = variables["codebook"][index].reshape(h.shape)
-        share = torch.bincount(index, minlength=self.codebook_size).to(torch.float32) / len(index)
+        share = torch.bincount(index, minlength=self.codebook_size).to(torch.float32) / index.shape[0]
         perplexity = torch.exp(-(share * torch.log(share.clamp(min=1e-12))).sum())
         z = e + (h - h.detach())  # straight-through estimator: exactly e forward, the identity backward
         return Code(z, self.commitment * per_example((h - e) ** 2), {"perplexity": perplexity})
@@ -127,7 +127,7 @@ def nearest(rows: Float[Tensor, "rows size"], codebook: Float[Tensor, "entries s
     Many rows are processed in blocks of equal size, so that the result of a row does not depend on its position.
     """
     size, norms = _rows_at_once(len(codebook)), codebook.square().sum(1)
-    if rows.shape[0] <= size:
+    if torch.compiler.is_exporting() or rows.shape[0] <= size:  # a graph is for batches of any size
         return (norms - dense(2 * rows, codebook)).argmin(1)
     whole = F.pad(rows, (0, 0, 0, -rows.shape[0] % size))
     return torch.cat([(norms - dense(2 * part, codebook)).argmin(1) for part in whole.split(size)])[: rows.shape[0]]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +12,27 @@ import pandas as pd
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
-from test_every_component import LABELS, N, SLOTS, autoencoder, examples, made, seen_by
-from torch import nn
+from test_every_component import LABELS, SLOTS, autoencoder, examples, made, seen_by
 
-from isthmus import Autoencoder, OutlierDetector, data, recipes
-from isthmus.architectures import MLP, Conditional, Conv, Modules
-from isthmus.errors import DataError, NotPossibleError, RecordError
+import isthmus.runtime
+from isthmus import Autoencoder, OutlierDetector, data
+from isthmus.architectures import MLP, Conditional, Conv
+from isthmus.errors import DataError
 from isthmus.estimators.export import export
 from isthmus.nn.places import places
 
-EXPORTED = [(slot, name) for slot in ("architecture", "bottleneck", "likelihood", "scaling", "prior") for name in SLOTS[slot].__all__]
+EXPORTED = [
+    (slot, name)
+    for slot in ("architecture", "bottleneck", "likelihood", "scaling", "prior")
+    for name in SLOTS[slot].__all__
+]
 
 
 def run(path: Path, **inputs: Any) -> list[np.ndarray[Any, Any]]:
     """The outputs of a file."""
-    found: list[np.ndarray[Any, Any]] = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, inputs)
+    found: list[np.ndarray[Any, Any]] = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
+        None, inputs
+    )
     return found
 
 
@@ -51,3 +54,125 @@ def test_every_component_is_exported(slot: str, name: str, tmp_path: Path) -> No
         path = tmp_path / "out" / f"{part}.onnx"
         assert close(run(path, **inputs)[0], method(X, LABELS[:20]))
         assert close(ReferenceEvaluator(onnx.load(path)).run(None, inputs)[0], method(X, LABELS[:20]))
+
+
+def houses(n: int, state: int = 0) -> pd.DataFrame:
+    """A table with a column of each kind and dependent values."""
+    rng = np.random.default_rng(state)
+    rooms, region = rng.integers(1, 7, n), rng.choice(["north", "south", "coast"], n)
+    table = pd.DataFrame(
+        {"rooms": rooms, "region": region, "area": (18.0 * rooms * rng.lognormal(0, 0.15, n)).round(1)}
+    )
+    table["garden"] = table["area"] > 70
+    table["sold"] = pd.to_datetime("2022-01-01") + pd.to_timedelta(rng.integers(0, 900, n), "D")
+    table["floor"] = rng.choice([1, 2, 5], n)
+    return table
+
+
+KINDS = {"region": "category", "garden": "boolean", "floor": "category"}
+
+
+def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
+    nullable = table.astype({"rooms": "Int64", "garden": "boolean", "floor": "Int64"})
+    return nullable.mask(np.random.default_rng(1).random(table.shape) < 0.1)
+
+
+@pytest.mark.thorough
+def test_a_table_has_an_input_for_each_column(tmp_path: Path) -> None:
+    table = houses(200)
+    ae = Autoencoder(3, kinds=KINDS, architecture=MLP((16,)), epochs=3, random_state=0).fit(table)
+    ae.export(tmp_path / "out", X=table)
+    new = houses(40, 7)
+    inputs = {name: new[name].to_numpy() for name in new} | {
+        "sold": new["sold"].to_numpy().astype("datetime64[us]").astype(np.int64),
+        "region": new["region"].to_numpy(object),
+    }
+    assert close(run(tmp_path / "out" / "encoder.onnx", **inputs)[0], ae.encode(new))
+    made, expected = run(tmp_path / "out" / "reconstruct.onnx", **inputs), ae.reconstruct(new)
+    for values, name in zip(made, expected, strict=True):
+        values = values.astype("datetime64[us]") if name == "sold" else values
+        assert (values == expected[name].to_numpy()).mean() > 0.97, name  # where rounding does not decide
+    model = isthmus.runtime.load(tmp_path / "out")
+    frame = model.reconstruct(new)
+    assert list(frame) == list(expected)
+    assert all((frame[name].to_numpy() == expected[name].to_numpy()).mean() > 0.97 for name in frame)
+    assert close(model.score_samples(new), ae.score_samples(new))
+    with pytest.raises(DataError, match="'east', which training did not have"):
+        model.encode(new.assign(region="east"))
+    with pytest.raises(DataError, match="no column area, which the training data had"):
+        model.encode(new.drop(columns="area"))
+
+
+@pytest.mark.thorough
+def test_missing_values_are_inside_the_graph(tmp_path: Path) -> None:
+    table = with_gaps(houses(200))
+    ae = Autoencoder(3, kinds=KINDS, architecture=MLP((16,)), missing="allow", epochs=3, random_state=0).fit(table)
+    ae.export(tmp_path / "out", X=table)
+    model, new = isthmus.runtime.load(tmp_path / "out"), with_gaps(houses(40, 7))
+    assert close(model.encode(new), ae.encode(new))
+    complete, expected = model.impute(new), ae.impute(new)
+    assert not complete.isna().any().any()
+    for name in complete:
+        known = new[name].notna().to_numpy()
+        assert (complete[name].to_numpy()[known] == new[name].to_numpy()[known]).all(), name
+        assert (complete[name].to_numpy() == expected[name].to_numpy()).mean() > 0.97, name
+    with pytest.warns(UserWarning, match="categories that training did not have, taken as missing: 'east'"):
+        codes = model.encode(new.assign(region="east"))
+    assert close(codes, model.encode(new.assign(region=None)))
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("score", ["neighbors", "combined", "code", "standardized", "error", "nats", "ensemble"])
+def test_every_score_of_a_detector_is_exported(score: Any, tmp_path: Path) -> None:
+    table = with_gaps(houses(200))
+    ae = Autoencoder(3, kinds=KINDS, architecture=MLP((16,)), missing="allow", epochs=3, random_state=0)
+    detector = OutlierDetector(ae, anomaly_score=score, random_state=0).fit(table)
+    found = detector.export(tmp_path / "out", X=table, parts=["detect"])
+    assert found.differences["detect"] <= 1e-5
+    new = with_gaps(houses(40, 7))
+    scores, p_values, anomalous = isthmus.runtime.load(tmp_path / "out").detect(new)
+    assert close(scores, detector.score_samples(new))
+    assert np.array_equal(p_values, detector.p_values(new))
+    assert np.array_equal(anomalous, detector.predict(new) == -1)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [3, 7, 9], None], ids=["text", "numbers", "covariates"])
+def test_a_conditional_autoencoder_takes_y(labels: Any, tmp_path: Path) -> None:
+    X = np.asarray(data.digits().train[:100])
+    y = np.random.default_rng(0).normal(size=100) if labels is None else np.array(labels)[np.arange(100) % 3]
+    ae = Autoencoder(4, kind="images", architecture=Conditional(MLP((8,))), epochs=1, random_state=0).fit(X, y)
+    ae.export(tmp_path / "out", X=X, y=y)
+    model = isthmus.runtime.load(tmp_path / "out")
+    assert close(model.reconstruct(X[:9], y[:9]), ae.reconstruct(X[:9], y[:9]))
+    assert close(model.decode(ae.encode(X[:9], y[:9]), y[:9]), ae.decode(ae.encode(X[:9], y[:9]), y[:9]))
+    with pytest.raises(DataError, match="conditional: pass y"):
+        model.encode(X[:9])
+
+
+@pytest.mark.thorough
+def test_windows_and_images_keep_their_shape_and_type(tmp_path: Path) -> None:
+    waves = np.sin(np.arange(600) / 5)[:, None] + 0.1 * np.random.default_rng(0).normal(size=(600, 2))
+    windows = data.Windows(waves, length=16, step=4)
+    detector = OutlierDetector(Autoencoder(3, architecture=MLP((16,)), epochs=2, random_state=0), random_state=0).fit(
+        windows
+    )
+    assert detector.export(tmp_path / "series", X=windows).differences["detect"] <= 1e-5
+    bytes_ = (255 * np.asarray(data.digits().train[:60])).astype(np.uint8)
+    ae = Autoencoder(3, architecture=Conv((4,)), epochs=1, random_state=0).fit(bytes_)
+    ae.export(tmp_path / "images", X=bytes_)
+    model = isthmus.runtime.load(tmp_path / "images")
+    assert close(model.reconstruct(bytes_), ae.reconstruct(bytes_))
+    with pytest.raises(DataError, match="the model takes uint8"):
+        model.reconstruct(bytes_ / 255)
+    with pytest.raises(DataError, match=r"shape \(64,\), and those of the model have \(8, 8\)"):
+        model.reconstruct(bytes_.reshape(-1, 64))
+
+
+def test_places_are_those_of_searchsorted() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 7, 8, 9, 100):
+        columns = torch.from_numpy(np.sort(rng.integers(0, 20, (3, count)), axis=1)).double()
+        x = torch.from_numpy(rng.integers(-1, 22, (50, 3))).double()
+        for right in (False, True):
+            assert torch.equal(places(x, columns, right), torch.searchsorted(columns, x.T.contiguous(), right=right).T)

@@ -14,6 +14,7 @@ from isthmus.estimators.export.detector_module import DetectorModule
 from isthmus.estimators.export.ports import Port
 from isthmus.estimators.export.table_ports import column_ports, columns_of, features_of, imputed_columns
 from isthmus.estimators.plain_module import AutoencoderModule
+from isthmus.text import quoted
 
 if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
@@ -100,6 +101,7 @@ class _Parts:
             self.made = tuple(_renamed(port, "reconstruction") for port in self.examples)
             self.imputed = tuple(_renamed(port, "imputed") for port in self.examples)
         self.code = Port("code", str(ae.model_.dtype).removeprefix("torch."), ae.code_shape_)
+        self.numbers: Tensor | None = None  # labels that are whole numbers
         self.y = self._y()
 
     def _y(self) -> tuple[Port, ...]:
@@ -109,8 +111,14 @@ class _Parts:
             return ()
         if context.classes is None:
             return (Port("y", "float64", (context.size,)),)
-        if context.classes.dtype.kind in "OUT" and all(isinstance(label, str) for label in context.classes.tolist()):
-            return (Port("y", "string", (), tuple(context.classes.tolist())),)
+        labels = context.classes.tolist()
+        if all(isinstance(label, str) for label in labels):
+            return (Port("y", "string", (), tuple(labels)),)
+        if not all(isinstance(label, int) for label in labels):
+            raise NotPossibleError(
+                f"labels such as {quoted(labels[0], 60)} cannot be exported: train with text or whole numbers as labels"
+            )
+        self.numbers = torch.tensor(labels, dtype=torch.int64)
         return (Port("y", "int64"),)
 
     def part(self, name: PartName) -> Part:
@@ -119,7 +127,12 @@ class _Parts:
         if name == "encoder":
             return Part(module, given, [self.code], lambda *t: (module.encode(*self._rows(t)),))
         if name == "decoder":
-            return Part(module, [self.code, *self.y], self.made, lambda *t: self._columns(module.decode(t[0], *t[1:])))
+            return Part(
+                module,
+                [self.code, *self.y],
+                self.made,
+                lambda *t: self._columns(module.decode(t[0], *self._positions(t[1:]))),
+            )
         if name == "reconstruct":
             return Part(module, given, self.made, lambda *t: self._columns(module(*self._rows(t))))
         if name == "impute":
@@ -135,7 +148,14 @@ class _Parts:
     def _rows(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The raw examples of the inputs, and y if there is one."""
         given, y = tensors[: len(self.examples)], tensors[len(self.examples) :]
-        return (given[0] if self.table is None else features_of(self.table, given), *y)
+        return (given[0] if self.table is None else features_of(self.table, given), *self._positions(y))
+
+    def _positions(self, y: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The positions of labels that are whole numbers, -1 for others; text already is positions, and covariates stay."""
+        if self.numbers is None or not y:
+            return y
+        same = y[0][:, None] == self.numbers
+        return (torch.where(same.any(1), same.to(torch.int64).argmax(1), -1),)
 
     def _columns(self, made: Tensor) -> tuple[Tensor, ...]:
         return (made,) if self.table is None else columns_of(self.table, made, self.missing)

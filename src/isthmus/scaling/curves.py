@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from isthmus.data.memmap import random_subset, selected_rows
 from isthmus.data.validation import blocks
+from isthmus.nn.places import places
 
 __all__ = ["Curves", "by_logarithm", "by_quantiles", "joined", "line", "some_rows"]
 
@@ -79,7 +80,7 @@ class Curves(NamedTuple):
 
     def _at_frequent_values(self, x: Tensor, at: Tensor) -> Tensor:
         """The raw values ``at`` (b, d) of x, exact between the knots at both sides of a frequent value."""
-        if not self.gap.any():
+        if not torch.compiler.is_exporting() and not self.gap.any():  # a graph has no branches
             return at
         close = self.knots.diff(dim=1) < 1.5 * self.gap[:, None]
         frequent = pad(close, (1, 0)) & pad(close, (0, 1))  # knots
@@ -116,6 +117,8 @@ def _through(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
 
 def _place(x: Tensor, knots: Tensor) -> Tensor:
     """The number of knots below each value (b, d)."""
+    if torch.compiler.is_exporting():
+        return places(x, knots)
     return torch.searchsorted(knots, x.T.contiguous()).T.contiguous()  # noise is drawn in the order of the memory
 
 

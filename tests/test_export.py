@@ -54,6 +54,12 @@ def test_every_component_is_exported(slot: str, name: str, tmp_path: Path) -> No
         path = tmp_path / "out" / f"{part}.onnx"
         assert close(run(path, **inputs)[0], method(X, LABELS[:20]))
         assert close(ReferenceEvaluator(onnx.load(path)).run(None, inputs)[0], method(X, LABELS[:20]))
+    model = isthmus.runtime.load(tmp_path / "out")
+    for method in (model.reconstruct, model.score_samples):
+        whole = method(X, LABELS[:20])
+        for size in (1, 7):
+            parts = [method(X[begin : begin + size], LABELS[begin : min(20, begin + size)]) for begin in range(0, 20, size)]
+            assert np.array_equal(np.concatenate(parts), whole), (method, size)
 
 
 def houses(n: int, state: int = 0) -> pd.DataFrame:

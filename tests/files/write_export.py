@@ -37,7 +37,7 @@ def main() -> None:
     detector.export(HERE, X=table)
     live, complete = detector.autoencoder_, detector.autoencoder_.impute(table)
     np.savez(
-        HERE / "expected.npz",
+        HERE.with_suffix(".npz"),
         codes=live.encode(table),
         scores=live.score_samples(table),
         detected=detector.score_samples(table),

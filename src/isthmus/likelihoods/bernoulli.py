@@ -94,6 +94,8 @@ class Bernoulli(Likelihood):
     ) -> Float[Tensor, "b"]:
         if counted is not None:  # the loss and the gradient of a certain and correct prediction are exactly zero
             y, x = y.masked_fill(~counted, _CERTAIN), x.masked_fill(~counted, 1.0)
+        if torch.compiler.is_exporting():  # to programs whose products depend on addresses
+            return self.costs(y, x).flatten(1).sum(1)
         nll: Tensor = CrossEntropy.apply(y, x)  # type: ignore[no-untyped-call]  # PyTorch's
         return nll
 

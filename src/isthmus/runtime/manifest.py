@@ -15,6 +15,7 @@ __all__ = ["Manifest", "PartFile", "Port", "read_manifest", "read_part"]
 
 NAME, FORMAT = "isthmus.json", 1
 _MOST_BYTES = 2**26  # of the description
+_MOST_ROWS = 64
 _DTYPES = {
     "float32",
     "float64",
@@ -53,10 +54,12 @@ class PartFile:
         path: of the file.
         sha256: of its content.
         inputs, outputs: of the graph, in order.
+        rows: the number of which the rows of a batch are a multiple, so that each row has the same bits in any batch.
     """
 
     path: Path
     sha256: str
+    rows: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
 
@@ -135,7 +138,10 @@ def _part(folder: Path, described: dict[str, Any]) -> PartFile:
     inputs, outputs = (tuple(map(_port, described[side])) for side in ("inputs", "outputs"))
     if not inputs or not outputs:
         raise ValueError("a part has no input or output")
-    return PartFile(folder / name, str(described["sha256"]), inputs, outputs)
+    rows = described["rows"]
+    if not isinstance(rows, int) or not 1 <= rows <= _MOST_ROWS:
+        raise ValueError(f"{rows!r} is no number of rows")
+    return PartFile(folder / name, str(described["sha256"]), rows, inputs, outputs)
 
 
 def _port(described: dict[str, Any]) -> Port:

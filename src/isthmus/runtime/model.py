@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from isthmus.text import printable
 __all__ = ["Detection", "ExportedModel", "load"]
 
 Array = NDArray[Any]
-_ROWS, _VALUES = 1024, 2**22  # of a batch at most; a row has the same bits in any batch
+_ROWS, _VALUES = 1024, 2**22  # of a batch at most
+_MOST_ROWS = 16  # of which batches are a multiple
 
 
 class Detection(NamedTuple):
@@ -43,12 +45,12 @@ class ExportedModel:
 
     Args:
         manifest: the description of the folder.
-        threads: of onnxruntime; None: one for each core.
+        threads: that compute different batches; None: one for each core.
     """
 
     def __init__(self, manifest: Manifest, threads: int | None = None) -> None:
         self.manifest = manifest
-        self._threads = threads
+        self._threads = threads or os.cpu_count() or 1
         self._sessions: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -146,7 +148,7 @@ class ExportedModel:
     def _session(self, name: str) -> Any:
         session = self._sessions.get(name)
         if session is None:
-            session = self._sessions[name] = _open(self._part(name), self._threads)
+            session = self._sessions[name] = _open(self._part(name))
         return session
 
     def _part(self, name: str) -> PartFile:
@@ -171,17 +173,25 @@ class ExportedModel:
         return given
 
     def _outputs(self, name: str, inputs: dict[str, Array]) -> list[Array]:
-        """The outputs, batch by batch."""
-        session, n = self._session(name), len(next(iter(inputs.values())))
-        size = max(1, min(_ROWS, _VALUES // max(1, int(np.prod(self.manifest.shape)))))
-        if n <= size:
-            found: list[Array] = session.run(None, inputs)
+        """The outputs, batch by batch; several threads compute different batches."""
+        session, part, n = self._session(name), self._part(name), len(next(iter(inputs.values())))
+        size = max(
+            _MOST_ROWS, min(_ROWS, _VALUES // max(1, int(np.prod(self.manifest.shape)))) // _MOST_ROWS * _MOST_ROWS
+        )
+
+        def compute(begin: int) -> list[Array]:
+            batch = {key: _padded(values[begin : begin + size], part.rows) for key, values in inputs.items()}
+            results: list[Array] = session.run(None, batch)
+            return results
+
+        begins = range(0, n, size)
+        threads = min(self._threads, len(begins))
+        if threads == 1:
+            parts = [compute(begin) for begin in begins]
         else:
-            parts = [
-                session.run(None, {key: values[begin : begin + size] for key, values in inputs.items()})
-                for begin in range(0, n, size)
-            ]
-            found = [np.concatenate(each) for each in zip(*parts, strict=True)]
+            with ThreadPoolExecutor(threads) as pool:
+                parts = list(pool.map(compute, begins))
+        found = [each[0][:n] if len(parts) == 1 else np.concatenate(each)[:n] for each in zip(*parts, strict=True)]
         for values in found:
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 row = int(np.argwhere(~np.isfinite(values))[0, 0])
@@ -200,7 +210,7 @@ def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> Expor
 
     Args:
         folder: that `isthmus export` wrote.
-        threads: of onnxruntime; None: one for each core.
+        threads: that compute different batches; None: one for each core.
 
     Raises:
         ModelFileError: the folder is no export, or damaged.
@@ -212,16 +222,14 @@ def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> Expor
     return ExportedModel(read_manifest(Path(folder)), threads)
 
 
-def _open(part: PartFile, threads: int | None) -> Any:
-    """A session of onnxruntime."""
+def _open(part: PartFile) -> Any:
+    """A session of onnxruntime with one thread: several would divide arrays at any place, and round remainders in other ways."""
     try:
         import onnxruntime
     except ImportError:
         raise NotPossibleError("exported models run by onnxruntime: pip install onnxruntime") from None
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.log_severity_level, options.intra_op_num_threads = 3, 1
     try:
         session = onnxruntime.InferenceSession(read_part(part), options, providers=["CPUExecutionProvider"])
     except ModelFileError:
@@ -234,6 +242,12 @@ def _open(part: PartFile, threads: int | None) -> Any:
                 f"{printable(part.path)} has other inputs or outputs than its description says: export the model again"
             )
     return session
+
+
+def _padded(values: Array, multiple: int) -> Array:
+    """Rows, with copies of the first one up to a multiple of a number of rows."""
+    lacking = -len(values) % multiple
+    return np.concatenate([values, np.repeat(values[:1], lacking, axis=0)]) if lacking else values
 
 
 def _numbers(port: Port, X: Any, what: str, missing: bool) -> Array:

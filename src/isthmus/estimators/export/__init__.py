@@ -7,6 +7,7 @@ Read in this order:
     detector_module  the anomaly score of a detector, as a module of PyTorch
     parts         the functions that become files: encoder, decoder, reconstruct, impute, score, detect
     onnx_graph    a part as an ONNX model
+    grouping      the rows that a graph needs at a time
     values        the values of inputs and outputs that examples mean
     verification  an exported file compared with the live model
     folder        the files of an export, written together or not at all

@@ -16,6 +16,7 @@ import torch
 
 from isthmus._version import __version__
 from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.estimators.export.grouping import row_multiple
 from isthmus.estimators.export.onnx_graph import OPSET, onnx_model
 from isthmus.estimators.export.parts import PARTS, Part, PartName, autoencoder_of, default_parts, detector_of, part_of
 from isthmus.estimators.export.values import some_examples
@@ -89,9 +90,13 @@ def export(
     for name in names:
         part = part_of(name, fitted, examples.X.dtype)
         metadata = {f"isthmus.{key}": json.dumps(value) for key, value in description.items()} | {"isthmus.part": name}
-        models[f"{name}.onnx"] = onnx_model(part, name, metadata).SerializeToString()
+        model = onnx_model(part, name, metadata)
+        models[f"{name}.onnx"] = model.SerializeToString()
         differences[name] = _verified(name, part, models[f"{name}.onnx"], fitted, ae, examples)
-        described[name] = _ports(name, part) | {"sha256": hashlib.sha256(models[f"{name}.onnx"]).hexdigest()}
+        described[name] = _ports(name, part) | {
+            "rows": row_multiple(model),
+            "sha256": hashlib.sha256(models[f"{name}.onnx"]).hexdigest(),
+        }
     manifest = {"format": FORMAT, **description, "opset": OPSET, "parts": described}
     manifest |= {"compared_on": len(examples.X), "relative_differences": differences}
     files = {**models, MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode()}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from isthmus.errors import NotPossibleError
+from isthmus.estimators.export.grouping import sums_as_products
 from isthmus.estimators.export.parts import Part
 from isthmus.estimators.export.ports import Port, torch_dtype
 from isthmus.text import printable
@@ -64,6 +65,7 @@ def onnx_model(part: Part, name: str, description: Mapping[str, str]) -> Any:
     model: Any = program.model_proto
     _name_values(model.graph, part)
     _strip(model)
+    sums_as_products(model)
     model.graph.name, model.producer_name = name, "isthmus"
     if any(port.dtype == "string" for port in (*part.inputs, *part.outputs)):
         _add_labels(model, part)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.errors import DataError, IsthmusWarning
+from isthmus.errors import DataError
 from isthmus.runtime.manifest import Port
 from isthmus.text import printable
 
@@ -19,13 +18,14 @@ Array = NDArray[Any]
 _LISTED = 5  # in a message
 
 
-def column_inputs(X: Any, ports: Sequence[Port], missing: bool) -> dict[str, Array]:
+def column_inputs(X: Any, ports: Sequence[Port], missing: bool, note: Callable[[str], None]) -> dict[str, Array]:
     """The inputs of a table: a mapping of names to columns, or a frame of any library that gives a column by its name.
 
     Args:
         X: the table.
         ports: the inputs.
         missing: whether values may be missing.
+        note: is told, in one sentence, what is taken as missing.
 
     Raises:
         DataError: a column is not there, has another length, or holds values that are not of its kind.
@@ -37,7 +37,7 @@ def column_inputs(X: Any, ports: Sequence[Port], missing: bool) -> dict[str, Arr
         raise DataError(
             f"the table has no column {', '.join(printable(name) for name in lacking[:_LISTED])}{more}, which the training data had: add it"
         )
-    found = {port.name: _input(port, _values(X[port.column]), missing) for port in ports}
+    found = {port.name: _input(port, _values(X[port.column]), missing, note) for port in ports}
     sizes = {len(values) for values in found.values()}
     if len(sizes) > 1:
         raise DataError(f"the columns of the table have different lengths: {', '.join(map(str, sorted(sizes)))}")
@@ -63,10 +63,10 @@ def _values(column: Any) -> Array:
     return np.asarray(values)
 
 
-def _input(port: Port, values: Array, missing: bool) -> Array:
+def _input(port: Port, values: Array, missing: bool, note: Callable[[str], None]) -> Array:
     """A column in the dtype of its input."""
     if port.dtype == "string":
-        return _labels(port, values, missing)
+        return _labels(port, values, missing, note)
     if port.kind == "date":
         return _moments(port, values, missing)
     if values.dtype == object:
@@ -90,7 +90,7 @@ def _input(port: Port, values: Array, missing: bool) -> Array:
     return numbers.astype(port.dtype)
 
 
-def _labels(port: Port, values: Array, missing: bool) -> Array:
+def _labels(port: Port, values: Array, missing: bool, note: Callable[[str], None]) -> Array:
     """Text, "" where a value is missing."""
     texts = np.array(
         ["" if _is_none(value) else value if isinstance(value, str) else str(value) for value in values], dtype=object
@@ -113,11 +113,7 @@ def _labels(port: Port, values: Array, missing: bool) -> Array:
         listed = ", ".join(printable(repr(text), 60) for text in unknown[:_LISTED]) + (
             ", ..." if len(unknown) > _LISTED else ""
         )
-        warnings.warn(
-            f"column {printable(port.column)!r} has categories that training did not have, taken as missing: {listed}",
-            IsthmusWarning,
-            stacklevel=6,
-        )
+        note(f"column {printable(port.column)!r} has categories that training did not have, taken as missing: {listed}")
     return texts
 
 

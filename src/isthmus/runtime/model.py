@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.errors import DataError, ModelFileError, NotPossibleError
-from isthmus.runtime.columns import as_table, column_inputs
-from isthmus.runtime.manifest import Manifest, PartFile, Port, read_manifest, read_part
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError
+from isthmus.runtime.columns import as_table
+from isthmus.runtime.inputs import checked_inputs
+from isthmus.runtime.manifest import Manifest, PartFile, read_manifest, read_part
 from isthmus.text import printable
 
 __all__ = ["Detection", "ExportedModel", "load"]
@@ -135,6 +137,23 @@ class ExportedModel:
         """
         return Detection(*self._outputs("detect", self._inputs("detect", X, y)))
 
+    def apply(self, part: str, inputs: Mapping[str, Array]) -> list[Array]:
+        """The outputs of a part, of arrays that `isthmus.runtime.inputs.checked_inputs` checked.
+
+        Args:
+            part: its name.
+            inputs: an array (n, *shape) of the dtype of each input.
+
+        Raises:
+            DataError: a row has no finite result.
+        """
+        return self._outputs(part, inputs)
+
+    def open_parts(self) -> None:
+        """Opens all files now, rather than at their first use."""
+        for name in self.parts:
+            self._session(name)
+
     def run(self, part: str, inputs: dict[str, Array]) -> list[Array]:
         """The outputs of a part, of its inputs as they are, without checks and without batches.
 
@@ -161,18 +180,17 @@ class ExportedModel:
 
     def _inputs(self, name: str, X: Any, y: Any) -> dict[str, Array]:
         """The checked inputs of a part."""
-        ports = self._part(name).inputs
-        columns = [port for port in ports if port.column]
-        given = column_inputs(X, columns, self.manifest.missing) if columns else {}
-        for port in ports[len(columns) :]:
-            if port.name == "y":
-                given["y"] = _conditions(port, y, len(next(iter(given.values()))))
-            else:
-                missing = self.manifest.missing and name != "decoder"
-                given[port.name] = _numbers(port, X, "codes" if name == "decoder" else "examples", missing)
-        return given
+        decodes = name == "decoder"
+        return checked_inputs(
+            self._part(name).inputs,
+            X,
+            y,
+            missing=self.manifest.missing and not decodes,
+            what="codes" if decodes else "examples",
+            note=_warn,
+        )
 
-    def _outputs(self, name: str, inputs: dict[str, Array]) -> list[Array]:
+    def _outputs(self, name: str, inputs: Mapping[str, Array]) -> list[Array]:
         """The outputs, batch by batch; several threads compute different batches."""
         session, part, n = self._session(name), self._part(name), len(next(iter(inputs.values())))
         size = max(
@@ -250,56 +268,5 @@ def _padded(values: Array, multiple: int) -> Array:
     return np.concatenate([values, np.repeat(values[:1], lacking, axis=0)]) if lacking else values
 
 
-def _numbers(port: Port, X: Any, what: str, missing: bool) -> Array:
-    """Examples or codes as the input takes them."""
-    values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
-    if values.shape[1:] != port.shape and values.ndim and values[:1].size == np.prod(port.shape) and what == "codes":
-        values = values.reshape(-1, *port.shape)
-    if values.ndim == 0 or values.shape[1:] != port.shape:
-        raise DataError(
-            f"the {what} have the shape {values.shape[1:]}, and those of the model have {port.shape}: pass such {what}"
-        )
-    if not len(values):
-        raise DataError(f"there are no {what}: pass at least one")
-    dtype = np.dtype(port.dtype)
-    if values.dtype.kind not in "biuf":
-        raise DataError(f"the {what} are {values.dtype}, and the model takes {dtype}: convert them to numbers")
-    if values.dtype.kind == "f":
-        unknown = ~np.isfinite(values) if not missing else np.isinf(values)
-        if unknown.any():
-            place = tuple(map(int, np.argwhere(unknown)[0]))
-            raise DataError(f"the value at {place} is {values[place]}, which the model does not allow: correct it")
-    if values.dtype == dtype:
-        return np.ascontiguousarray(values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        converted = np.ascontiguousarray(values.astype(dtype))
-        changed = (
-            converted.astype(np.float64) != values.astype(np.float64) if dtype.kind != "f" else np.isinf(converted)
-        )
-    if changed.any():
-        place = tuple(map(int, np.argwhere(changed)[0]))
-        raise DataError(
-            f"the value at {place} is {values[place]}, and the model takes {dtype}: pass values of this type"
-        )
-    return converted
-
-
-def _conditions(port: Port, y: Any, count: int) -> Array:
-    """Labels or covariates as the input takes them."""
-    if y is None:
-        raise DataError("this autoencoder is conditional: pass y, the label or the covariates of each example")
-    values = np.asarray(y)
-    values = np.broadcast_to(values, (count, *values.shape)) if values.ndim == 0 else values
-    if port.dtype == "string":
-        texts = np.array([str(value) for value in values.tolist()], dtype=object)
-        unknown = next((text for text in texts if text not in port.labels), None)
-        if unknown is not None:
-            raise DataError(
-                f"y has the label {printable(repr(unknown), 60)}, which the training data did not have: correct it"
-            )
-        values = texts
-    else:
-        values = values.astype(port.dtype).reshape(len(values), *port.shape)
-    if len(values) != count:
-        raise DataError(f"y has {len(values)} entries for {count} examples: pass one for each")
-    return values
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, IsthmusWarning, stacklevel=7)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
 
-__all__ = ["MANIFEST", "Exported", "check_target", "checked_parts", "export"]
+__all__ = ["MANIFEST", "Exported", "check_target", "checked_parts", "described", "export"]
 
 MANIFEST, FORMAT = "isthmus.json", 1
 _MOST_EXAMPLES, _MOST_VALUES = 1_000, 2**22  # that are compared
@@ -84,20 +84,20 @@ def export(
     check_target(target)
     ae = autoencoder_of(fitted)
     examples = _examples(ae, X, y)
-    description = _description(fitted, ae)
+    description = described(fitted)
     models, differences = dict[str, bytes](), dict[str, float]()
-    described = dict[str, Any]()
+    ports = dict[str, Any]()
     for name in names:
         part = part_of(name, fitted, examples.X.dtype)
         metadata = {f"isthmus.{key}": json.dumps(value) for key, value in description.items()} | {"isthmus.part": name}
         model = onnx_model(part, name, metadata)
         models[f"{name}.onnx"] = model.SerializeToString()
         differences[name] = _verified(name, part, models[f"{name}.onnx"], fitted, ae, examples)
-        described[name] = _ports(name, part) | {
+        ports[name] = _ports(name, part) | {
             "rows": row_multiple(model),
             "sha256": hashlib.sha256(models[f"{name}.onnx"]).hexdigest(),
         }
-    manifest = {"format": FORMAT, **description, "opset": OPSET, "parts": described}
+    manifest = {"format": FORMAT, **description, "opset": OPSET, "parts": ports}
     manifest |= {"compared_on": len(examples.X), "relative_differences": differences}
     files = {**models, MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode()}
     _write(target, files)
@@ -160,30 +160,33 @@ def _verified(
     return found
 
 
-def _description(fitted: Autoencoder | OutlierDetector, ae: Autoencoder) -> dict[str, Any]:
+def described(fitted: Autoencoder | OutlierDetector) -> dict[str, Any]:
     """What the files say of the model."""
-    state = ae._require_fitted()
+    ae = autoencoder_of(fitted)
+    state, extent = ae._require_fitted(), ae.model_.extent
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         fitted.save(path)
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    described: dict[str, Any] = {
+    known: dict[str, Any] = {
         "isthmus": __version__,
         "kind": ae.kind_,
         "shape": list(ae.shape_),
         "code_shape": list(ae.code_shape_),
+        "features": None if state.columns is None else list(map(str, state.columns)),
+        "range": None if extent is None else [float(np.min(extent.least)), float(np.max(extent.largest))],
         "missing": "allow" if ae.model_.fill is not None else "error",
         "records": {name: describe_value(record) for name, record in state.records.items()},
         "model_sha256": checksum,
     }
     if (detector := detector_of(fitted)) is not None:
-        described["detector"] = {
+        known["detector"] = {
             "anomaly_score": detector.anomaly_score_,
             "threshold": detector.offset_,
             "n_calibration": len(detector.calibration_scores_),
             "guarantee": detector.guarantee(),
         }
-    return described
+    return known
 
 
 def _ports(name: str, part: Part) -> dict[str, Any]:

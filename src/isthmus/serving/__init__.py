@@ -1,0 +1,14 @@
+"""Models behind the Open Inference Protocol: one contract for runs, which PyTorch computes, and for exported folders, which need none.
+
+Read in this order:
+
+    served_model   the contract of a model that is served: entries, inputs, outputs, held-out examples
+    exported       an exported folder as a served model, by onnxruntime
+    live           a run or a model file as a served model, by PyTorch
+    opening        a path as a served model
+"""
+
+from isthmus.serving.opening import open_model
+from isthmus.serving.served_model import ENTRIES, Checked, Entry, HeldOut, ServedModel
+
+__all__ = ["ENTRIES", "Checked", "Entry", "HeldOut", "ServedModel", "open_model"]

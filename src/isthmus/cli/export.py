@@ -35,14 +35,17 @@ def export(
     RUN may also be a detector file written by detect --save: then the part detect gives scores, p-values and verdicts.
     """
     from isthmus.errors import RecordError
-    from isthmus.estimators.classifier import AutoencoderClassifier
+    from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.export import export as export_files
     from isthmus.estimators.export.folder import check_target, checked_parts
+    from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments import run_folder
 
     opened = run_folder.open_estimator(run)
-    if isinstance(opened, AutoencoderClassifier):
-        raise RecordError(f"{run} is a classifier, and autoencoders and detectors are exported: give one of them")
+    if not isinstance(opened, Autoencoder | OutlierDetector):
+        raise RecordError(
+            f"{run} is of the class {type(opened).__name__}, and autoencoders and detectors of examples are exported: give one of them"
+        )
     names = None if parts is None else [name.strip() for name in parts.split(",")]
     folder = out or Path("exported")
     check_target(folder)

@@ -114,6 +114,7 @@ def _labels(port: Port, values: Array, missing: bool, note: Callable[[str], None
             ", ..." if len(unknown) > _LISTED else ""
         )
         note(f"column {printable(port.column)!r} has categories that training did not have, taken as missing: {listed}")
+    texts[np.array([text not in known for text in texts.tolist()], bool)] = ""
     return texts
 
 

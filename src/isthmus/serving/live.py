@@ -61,7 +61,8 @@ class LiveServedModel(ServedModel):
         self.name, self._fitted, self._examples = name, fitted, examples
         self._ae, self._detector = autoencoder_of(fitted), detector_of(fitted)
         self._table = getattr(self._ae, "table_", None)
-        self._lock, self._held_out = Lock(), None
+        self._lock = Lock()
+        self._held_out: HeldOut | None = None
         self.version = hashlib.sha256((run / MODEL if run.is_dir() else run).read_bytes()).hexdigest()[:12]
         self.described = described(fitted)
         dtype = np.dtype(_dtype(run, self._ae))

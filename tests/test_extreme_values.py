@@ -69,6 +69,7 @@ WITHOUT_NUMBERS = {  # take no examples
     *("get_feature_names_out", "guarantee", "load"),
 }
 
+EXPORTS = {"export", "to_module"}  # tests/test_export.py
 OF_WHOLES = {"reconstruct_image", "reconstruct_series"}  # tests/test_any_size.py, tests/test_sound.py
 
 
@@ -76,7 +77,7 @@ OF_WHOLES = {"reconstruct_image", "reconstruct_series"}  # tests/test_any_size.p
 def test_every_public_method_is_tested(kind: type) -> None:
     public = {name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name, None))}
     routing = {name for name in public if name.startswith("set_") and name.endswith("_request")}
-    assert public - LEARNS - ON_CODES - WITHOUT_NUMBERS - OF_WHOLES - routing == set(USES[kind])
+    assert public - LEARNS - ON_CODES - WITHOUT_NUMBERS - OF_WHOLES - EXPORTS - routing == set(USES[kind])
 
 
 def examples(shape: tuple[int, ...], precision: str) -> Any:

@@ -39,7 +39,6 @@ Modules in reading order, which follows the data. A module imports only from mod
     compression/    compressed files; rate and distortion
     runtime/        exported autoencoders without PyTorch
     plots/          figures
-    plots/          figures
     experiments/    runs, splits, comparison, sweeps, reports, tutorials and their reproduction
     serving/        models behind the Open Inference Protocol
     cli/            the command line

@@ -693,6 +693,7 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             NotPossibleError: modules of the user cannot be copied.
 
         Examples:
+            >>> import torch
             >>> module = ae.to_module()
             >>> module(torch.from_numpy(X)).shape, module.encode(torch.from_numpy(X)).shape
             (torch.Size([200, 8, 8]), torch.Size([200, 4]))

@@ -16,9 +16,10 @@ from test_every_component import LABELS, SLOTS, autoencoder, examples, made, see
 
 import isthmus.runtime
 from isthmus import Autoencoder, OutlierDetector, data
-from isthmus.architectures import MLP, Conditional, Conv
-from isthmus.errors import DataError
+from isthmus.architectures import MLP, Conditional, Conv, Modules
+from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.export import export
+from isthmus.nn.log_gamma import log_gamma
 from isthmus.nn.places import places
 
 EXPORTED = [
@@ -182,3 +183,32 @@ def test_places_are_those_of_searchsorted() -> None:
         x = torch.from_numpy(rng.integers(-1, 22, (50, 3))).double()
         for right in (False, True):
             assert torch.equal(places(x, columns, right), torch.searchsorted(columns, x.T.contiguous(), right=right).T)
+
+
+def test_an_exported_log_gamma_is_that_of_pytorch() -> None:
+    class Gamma(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return log_gamma(x)
+
+    x = torch.cat([torch.logspace(-6, 6, 500), torch.arange(1.0, 60.0)]).double()
+    traced = torch.export.export(Gamma(), (x,)).module()
+    assert not any("lgamma" in str(node.target) for node in traced.graph.nodes)
+    torch.testing.assert_close(traced(x), torch.lgamma(x), rtol=1e-13, atol=1e-13)
+
+
+def test_what_onnx_does_not_have_is_one_sentence(tmp_path: Path) -> None:
+    class Bessel(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(self.inner(x))
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Linear(4, 2)
+
+    ae = Autoencoder(2, architecture=Modules(Bessel(), torch.nn.Linear(2, 4)), epochs=1, random_state=0)
+    ae.fit(np.random.default_rng(0).random((20, 4)).astype(np.float32))
+    with pytest.raises(NotPossibleError, match=r"the part encoder cannot be exported: .*bessel_j0") as found:
+        ae.export(tmp_path / "out")
+    assert str(found.value).isprintable()
+    assert "Next steps" not in str(found.value)
+    assert not (tmp_path / "out").exists()

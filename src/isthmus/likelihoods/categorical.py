@@ -56,7 +56,7 @@ class Categorical(Likelihood):
     def costs(
         self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], variables: Variables = NO_VARIABLES
     ) -> Float[Tensor, "b *x"]:
-        return -F.log_softmax(y, -1).gather(-1, self._indices(x)[..., None])[..., 0]
+        return -F.log_softmax(y, -1).gather(y.ndim - 1, self._indices(x)[..., None])[..., 0]
 
     def mean(self, y: Float[Tensor, "b *y"]) -> Float[Tensor, "b *x"]:
         return y.argmax(-1).to(y.dtype)

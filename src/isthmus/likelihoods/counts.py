@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support, mask_uncounted
 from isthmus.likelihoods.totals import IMPOSSIBLE, log_shares, shares, totals, with_total
+from isthmus.nn.log_gamma import SHIFT, log_gamma, stirling
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -29,7 +30,6 @@ __all__ = ["Multinomial", "NegativeBinomial", "Poisson", "ZeroInflated"]
 _STEEPEST = 20.0  # exp(20) is 485 million
 _LEAST_DISPERSION = 1e-6  # hardly to be told from a Poisson distribution
 _LEAST_TOTAL = 1e-30  # an example without counts has means of 1e-30, whose logarithms are finite
-_SHIFT = 10.0  # from here on the asymptotic series of log gamma has all digits
 
 
 class Counts(Likelihood):
@@ -129,7 +129,7 @@ class Poisson(WithTotal):
     def counted_costs(self, y: Tensor, x: Tensor, variables: Variables, counted: Tensor | None) -> Tensor:
         log_rate = self.log_means(y, x, counted)
         rate = _rate(y) if self.total is None else torch.exp(log_rate)
-        return rate - x * log_rate + torch.lgamma(x + 1)
+        return rate - x * log_rate + log_gamma(x + 1)
 
     def draw(self, y: Float[Tensor, "b *x"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
         self._check_draw()
@@ -161,7 +161,7 @@ class NegativeBinomial(WithTotal):
         log_mean, log_dispersion = self.log_means(self._first(y), x, counted), self._log_dispersion(y, variables)
         total_count = torch.exp(-log_dispersion)
         log_ratio = F.logsigmoid(-log_mean - log_dispersion)  # of total_count / (total_count + mean)
-        return torch.lgamma(x + 1) - _log_rising(x, total_count) - x * log_mean - (x + total_count) * log_ratio
+        return log_gamma(x + 1) - _log_rising(x, total_count) - x * log_mean - (x + total_count) * log_ratio
 
     def draw(self, y: Float[Tensor, "b *y"], variables: Variables, generator: Generator) -> Float[Tensor, "b *x"]:
         self._check_draw()
@@ -248,8 +248,8 @@ class Multinomial(Counts):
         if counted is not None:
             y, x = y.masked_fill(~counted, IMPOSSIBLE), x.masked_fill(~counted, 0.0)
         total = totals(x)
-        arrangements = torch.lgamma(total + 1) / total.clamp(min=1)  # each count has an equal part in their cost
-        return torch.lgamma(x + 1) - x * (log_shares(y) + arrangements)
+        arrangements = log_gamma(total + 1) / total.clamp(min=1)  # each count has an equal part in their cost
+        return log_gamma(x + 1) - x * (log_shares(y) + arrangements)
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         return shares(y)
@@ -280,14 +280,7 @@ def _inner(y: Tensor) -> Tensor:
 
 def _log_rising(x: Tensor, r: Tensor) -> Tensor:
     """log(gamma(x + r) / gamma(r)) - x log(r), for r > 0, without the loss of digits for large r."""
-    small, large = r.clamp(max=_SHIFT), r.clamp(min=_SHIFT)
-    direct = torch.lgamma(x + small) - torch.lgamma(small) - x * torch.log(small)
-    series = (x + large - 0.5) * torch.log1p(x / large) - x + _stirling(x + large) - _stirling(large)
-    return torch.where(r < _SHIFT, direct, series)
-
-
-def _stirling(z: Tensor) -> Tensor:
-    """What log gamma(z) has beyond Stirling's formula, for z of at least 10."""
-    inverse = 1 / z
-    square = inverse * inverse
-    return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188))))
+    small, large = r.clamp(max=SHIFT), r.clamp(min=SHIFT)
+    direct = log_gamma(x + small) - log_gamma(small) - x * torch.log(small)
+    series = (x + large - 0.5) * torch.log1p(x / large) - x + stirling(x + large) - stirling(large)
+    return torch.where(r < SHIFT, direct, series)

@@ -9,6 +9,7 @@ Read in this order:
     layers             further layers
     plain              PyTorch's own layers in place of these
     places             places of values in sorted columns, as exported graphs can hold it
+    log_gamma          the logarithm of the gamma function, likewise
     principal          principal components
     least_squares      least squares with weights, and with values that do not count
     blocks             rows of numbers and blocks of categories

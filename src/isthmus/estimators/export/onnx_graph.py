@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,8 +60,7 @@ def onnx_model(part: Part, name: str, description: Mapping[str, str]) -> Any:
                 verbose=False,
             )
     except Exception as error:  # of PyTorch, of many kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise NotPossibleError(f"the part {name} cannot be exported: {printable(reason, 200)}") from error
+        raise NotPossibleError(f"the part {name} cannot be exported: {printable(_reason(error), 200)}") from error
     assert program is not None
     model: Any = program.model_proto
     _name_values(model.graph, part)
@@ -74,6 +74,16 @@ def onnx_model(part: Part, name: str, description: Mapping[str, str]) -> Any:
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _reason(error: BaseException) -> str:
+    """The operation that ONNX does not have, else the first line of the error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if found := re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", str(cause)):
+            return f"ONNX has no operation {found[1]}: replace it by others"
+        cause = cause.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _inside(port: Port) -> str:

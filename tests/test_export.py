@@ -59,7 +59,9 @@ def test_every_component_is_exported(slot: str, name: str, tmp_path: Path) -> No
     for method in (model.reconstruct, model.score_samples):
         whole = method(X, LABELS[:20])
         for size in (1, 7):
-            parts = [method(X[begin : begin + size], LABELS[begin : min(20, begin + size)]) for begin in range(0, 20, size)]
+            parts = [
+                method(X[begin : begin + size], LABELS[begin : min(20, begin + size)]) for begin in range(0, 20, size)
+            ]
             assert np.array_equal(np.concatenate(parts), whole), (method, size)
 
 

@@ -159,6 +159,8 @@ def _run_verb() -> None:
             fail(parser_message() if parser_message else error, 2)
         if _lacks_memory(error):
             fail("there is not enough memory: use a smaller model or smaller batches, or give fewer examples", 1)
+        if isinstance(error, ModuleNotFoundError) and error.name:  # in the small distribution, or a broken installation
+            fail(f"this requires {error.name.partition('.')[0]}, which is not installed: pip install isthmus", 1)
         if isinstance(error, IsthmusError | OSError | ModuleNotFoundError):
             fail(error, 1)
         sys.excepthook = show_traceback

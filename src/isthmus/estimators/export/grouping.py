@@ -47,7 +47,7 @@ def row_multiple(model: Any) -> int:
 
 
 def sums_as_products(model: Any) -> None:
-    """Replaces sums and means of numbers along the last axes by products with a column of equal numbers.
+    """Replaces sums and means of numbers along the last axes by products with a column of equal numbers; drops constants without use.
 
     Args:
         model: an `onnx.ModelProto`, which is changed.
@@ -88,6 +88,22 @@ def sums_as_products(model: Any) -> None:
             nodes.append(helper.make_node("Squeeze", [f"{name} column", f"{name} axis"], node.output))
     del graph.node[:]
     graph.node.extend(nodes)
+    _drop_unused(graph)
+
+
+def _drop_unused(graph: Any) -> None:
+    """Drops constants that nothing reads any more."""
+    used = _read(graph)
+    kept = [each for each in graph.initializer if each.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _read(graph: Any) -> set[str]:
+    """The names of the values that a graph reads, those of graphs inside its nodes too."""
+    inner = [each.g for node in graph.node for each in node.attribute if each.HasField("g")]
+    names = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    return names.union(*map(_read, inner))
 
 
 def _axes(node: Any, constants: dict[str, Any], rank: int) -> list[int]:

@@ -135,7 +135,9 @@ def _run(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:
         raise NotPossibleError(
             "exporting requires onnxruntime, to compare the file with the model: pip install 'isthmus[onnx]'"
         ) from None
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     found: list[Array] = session.run(None, dict(inputs))
     return found
 

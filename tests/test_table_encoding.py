@@ -102,6 +102,14 @@ def test_features_are_numbers_codes_days_and_the_phases_of_cycles() -> None:
     assert values[:, 9].tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize(("frequency", "cycle"), [("7D", "week"), ("1D", "day")])
+def test_a_phase_that_does_not_change_is_constant_to_the_last_bit(frequency: str, cycle: str) -> None:
+    when = pd.date_range("1990-01-02 08:20", periods=900, freq=frequency)
+    encoding, values = TableEncoding.fit_encode(pd.DataFrame({"when": when, "x": np.arange(900.0)}))
+    phases = [values[:, place] for place, name in enumerate(encoding.features) if f"of the {cycle})" in name]
+    assert [len(set(phase)) for phase in phases] == [1, 1]
+
+
 @pytest.mark.parametrize("time", ["", " 00:00:00", "T00:00:00", "T00:00:00Z"])
 def test_texts_that_are_always_midnight_are_days_and_keep_their_layout(time: str) -> None:
     days = pd.date_range("2020-01-01", periods=N, freq="9D").strftime("%Y-%m-%d")

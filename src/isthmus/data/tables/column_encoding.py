@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_kinds import EXACT, ColumnKind, GivenKind, distinct, is_text
-from isthmus.data.tables.date_columns import SECONDS, Unit, days_of, is_zone, unit_of, zone_of
+from isthmus.data.tables.date_columns import MICROSECONDS, SECONDS, Unit, days_of, is_zone, unit_of, zone_of
 from isthmus.data.tables.number_columns import MOST_DECIMALS, decimals_of, range_of
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["ColumnEncoding", "EncodedColumn"]
+__all__ = ["DAYS", "ColumnEncoding", "EncodedColumn"]
 
 Doubles = NDArray[np.float64]
 Name = Annotated[str, Field(max_length=10_000)]
@@ -25,7 +25,7 @@ Label = str | int | float | bool
 Cycle = Literal["year", "week", "day"]
 Separator = Literal["", " ", "T", " 00:00:00", "T00:00:00"]
 
-_DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
+DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 _PERIODS = 2  # of a cycle, that the dates of training must span
 _MOST = 2**16  # categories
 _LISTED = 5  # values in a message
@@ -142,7 +142,7 @@ class ColumnEncoding(BaseModel):
         span = largest - least
         varies = {"year": True, "week": True, "day": unit != "D"}
         cycles: tuple[Cycle, ...] = tuple(
-            cycle for cycle, length in _DAYS.items() if varies[cycle] and span >= _PERIODS * length
+            cycle for cycle, length in DAYS.items() if varies[cycle] and span >= _PERIODS * length
         )
         return cls(name=name, kind="date", least=least, largest=largest, unit=unit, text=text, zone=zone, cycles=cycles)
 
@@ -184,7 +184,11 @@ class ColumnEncoding(BaseModel):
                 raise DataError(
                     f"column {printable(self.name)!r} has {which} time zone, unlike in the training data: convert it"
                 )
-            angles = [2 * math.pi * days / _DAYS[cycle] for cycle in self.cycles]
+            ticks = np.round(
+                days * MICROSECONDS
+            )  # whole, so that the same hour or weekday has the same phase, to the last bit
+            lengths = [DAYS[cycle] * MICROSECONDS for cycle in self.cycles]
+            angles = [2 * math.pi * (np.mod(ticks, length) / length) for length in lengths]
             phases = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
             return EncodedColumn(np.stack([days, *phases], axis=1), {})
         whole = self.kind == "integer"

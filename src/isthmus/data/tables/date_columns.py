@@ -12,11 +12,12 @@ from isthmus.data.tables.column_kinds import have_zone, is_text
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["SECONDS", "Unit", "days_of", "is_zone", "unit_of", "zone_of"]
+__all__ = ["MICROSECONDS", "SECONDS", "Unit", "days_of", "is_zone", "unit_of", "zone_of"]
 
 Doubles = NDArray[np.float64]
 Unit = Literal["D", "s", "ms", "us"]
 
+MICROSECONDS = 86_400e6  # of a day
 SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
@@ -56,12 +57,12 @@ def days_of(name: str, column: Any) -> Doubles:
             f"column {printable(name)!r} holds values that are no dates ({printable(str(error), 80)}): correct them"
         ) from None
     ticks = np.asarray(moments.cast(arrow.int64()).to_numpy(zero_copy_only=False), np.float64)
-    return ticks / (86_400 * 1e6)
+    return ticks / MICROSECONDS
 
 
 def unit_of(days: Doubles) -> Unit:
     """The coarsest unit of which all dates are multiples."""
-    microseconds = np.round(days * 86_400e6)
+    microseconds = np.round(days * MICROSECONDS)
     return next((unit for unit, seconds in SECONDS.items() if not (microseconds % (seconds * 1e6)).any()), "us")
 
 

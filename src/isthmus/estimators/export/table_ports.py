@@ -8,16 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from isthmus.data.tables.column_encoding import ColumnEncoding
-from isthmus.data.tables.date_columns import SECONDS
+from isthmus.data.tables.column_encoding import DAYS, ColumnEncoding
+from isthmus.data.tables.date_columns import MICROSECONDS, SECONDS
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.estimators.export.ports import Port
 
 __all__ = ["column_ports", "columns_of", "exact", "features_of", "imputed_columns"]
 
 MISSING_DATE = -(2**63)  # NaT, as NumPy stores it
-_MICROSECONDS = 86_400e6  # of a day
-_CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
 
 
 def column_ports(table: TableEncoding, missing: bool) -> tuple[Port, ...]:
@@ -92,8 +90,11 @@ def _features(column: ColumnEncoding, values: Tensor) -> list[Tensor]:
         return [torch.where(same.any(1), same.to(torch.int64).argmax(1).double(), math.nan)]
     if column.kind != "date":
         return [values.double()]
-    days = torch.where(values == MISSING_DATE, math.nan, values.double() / exact(_MICROSECONDS))
-    angles = [exact(2 * math.pi) * days / exact(_CYCLES[cycle]) for cycle in column.cycles]
+    missing = values == MISSING_DATE
+    days = torch.where(missing, math.nan, values.double() / exact(MICROSECONDS))
+    lengths = [round(DAYS[cycle] * MICROSECONDS) for cycle in column.cycles]
+    parts = [torch.remainder(values, length).double() / exact(length) for length in lengths]
+    angles = [torch.where(missing, math.nan, exact(2 * math.pi) * part) for part in parts]
     return [days, *(wave(angle) for angle in angles for wave in (torch.sin, torch.cos))]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.data.tables.date_columns import MICROSECONDS
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.estimators.export.ports import Port
 from isthmus.estimators.export.table_ports import MISSING_DATE, columns_of
@@ -16,7 +17,6 @@ from isthmus.estimators.export.table_ports import MISSING_DATE, columns_of
 __all__ = ["column_values", "given_columns", "some_examples"]
 
 Array = NDArray[Any]
-_MICROSECONDS = 86_400e6  # of a day
 
 
 def given_columns(table: TableEncoding, ports: Sequence[Port], features: NDArray[np.float64]) -> dict[str, Array]:
@@ -27,7 +27,7 @@ def given_columns(table: TableEncoding, ports: Sequence[Port], features: NDArray
         at += column.width
         missing = np.isnan(first)
         if column.kind == "date":
-            ticks = np.round(np.where(missing, 0, first) * _MICROSECONDS).astype(np.int64)
+            ticks = np.round(np.where(missing, 0, first) * MICROSECONDS).astype(np.int64)
             found[port.name] = np.where(missing, MISSING_DATE, ticks)
         elif column.categories:
             labels = np.array([*column.categories, "" if port.dtype == "string" else np.nan], dtype=object)

@@ -17,3 +17,12 @@ python3 -m venv "$folder/pythae" # it asks for older companions
 
 python3 -m venv "$folder/ctgan" # for benchmarks/synthesis.py
 "$folder/ctgan/bin/pip" install -q 'torch>=2.11,<2.14' ctgan
+
+python3 -m venv "$folder/plain" # the smallest installation of PyTorch
+"$folder/plain/bin/pip" install -q 'torch>=2.11,<2.14' numpy
+
+python3 -m venv "$folder/small" # for benchmarks/runtime.py
+"$folder/small/bin/pip" install -q "$(dirname "$0")/../packaging/runtime"
+
+python3 -m venv "$folder/isthmus" # its size is measured
+"$folder/isthmus/bin/pip" install -q "$(dirname "$0")/.."

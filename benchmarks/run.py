@@ -264,7 +264,8 @@ def merged(new: str, old: str) -> str:
     ]
     now["Inference"] = "\n".join([*lines, *kept]) + "\n"
     trained = [now.get(work, before.get(work, "")) for work in works]
-    return "\n## ".join([now[head], *trained, now["Inference"], now["Start-up time"]])
+    exported = [before[name] for name in ("Exported models",) if name in before]  # of benchmarks/runtime.py
+    return "\n## ".join([now[head], *trained, now["Inference"], *exported, now["Start-up time"]])
 
 
 USE = [

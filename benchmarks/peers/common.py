@@ -1,6 +1,7 @@
 """What every peer's script shares: the digits, a clock, and a line of JSON at the end.
 
 python SCRIPT WORK DIGITS         trains, and prints seconds of each epoch, loss and memory
+python SCRIPT WORK DIGITS first   encodes one digit
 python SCRIPT WORK DIGITS uses    prints seconds of a call, for each use and number of digits in `COUNTS`
 """
 
@@ -64,6 +65,10 @@ def main(train: Callable[[Work, Timer], float], uses: Callable[[Work], Uses] | N
         assert uses is not None, "this peer is not asked for that"
         X = data()
         print(json.dumps({use: [median(call, X[:n]) for n in COUNTS] for use, call in uses(work).items()}))
+        return
+    if sys.argv[3:] == ["first"]:
+        assert uses is not None, "this peer is not asked for that"
+        uses(work)["encode"](np.load(sys.argv[2], mmap_mode="r")[:1])
         return
     timer = Timer()
     loss = train(work, timer)

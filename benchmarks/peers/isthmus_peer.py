@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from common import Timer, Uses, Work, data, main
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, load
 from isthmus.architectures import MLP, Conv
 from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.corruptions import Clean, GaussianNoise
@@ -55,8 +56,12 @@ def train(work: Work, timer: Timer) -> float:
 
 
 def uses(work: Work) -> Uses:
-    """What a trained one is used for."""
-    ae = autoencoder(work).set_params(epochs=1).fit(data()[: 2 * work.batch])
+    """What a trained one is used for: of the folder that the variable EXPORTED names, else one that is trained for a few steps."""
+    folder = os.environ.get("EXPORTED")
+    if folder is None:
+        ae = autoencoder(work).set_params(epochs=1).fit(data()[: 2 * work.batch])
+    else:
+        ae = load(f"{folder}/{sys.argv[1]}.safetensors")
     return {"encode": ae.encode, "reconstruct": ae.reconstruct, "score": ae.score_samples}
 
 

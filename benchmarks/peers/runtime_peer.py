@@ -11,12 +11,12 @@ from common import Timer, Uses, Work, main
 import isthmus.runtime
 
 
-def train(work: Work, timer: Timer) -> float:
+def train(_: Work, __: Timer) -> float:
     """It does not train."""
     raise NotImplementedError
 
 
-def uses(work: Work) -> Uses:
+def uses(_: Work) -> Uses:
     """What an exported model is used for."""
     model = isthmus.runtime.load(Path(os.environ["EXPORTED"]) / sys.argv[1])
     return {"encode": model.encode, "reconstruct": model.reconstruct, "score": model.score_samples}

@@ -142,3 +142,9 @@ def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
     (copied / "isthmus.json").write_text(json.dumps(described))
     with pytest.raises(NotPossibleError, match="no part 'impute', only encoder, decoder, reconstruct, score, detect"):
         isthmus.runtime.load(copied).impute(columns())
+
+
+def test_an_exported_folder_given_as_a_run_is_said_to_be_one() -> None:
+    done = subprocess.run([sys.executable, "-m", "isthmus", "encode", FOLDER], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "is an exported folder, without model.safetensors" in done.stderr

@@ -38,6 +38,7 @@ def export(
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.export import export as export_files
     from isthmus.estimators.export.folder import check_target, checked_parts
+    from isthmus.estimators.export.parts import autoencoder_of
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments import run_folder
 
@@ -52,7 +53,7 @@ def export(
     checked_parts(names, opened)
     X = y = None
     if run.is_dir() or data_options.data is not None:
-        _, dataset = all_examples(run, data_options, quiet=as_json)
+        _, dataset = all_examples(run, data_options, quiet=as_json, ae=autoencoder_of(opened))
         X, y = dataset.train, dataset.train_labels
     found = export_files(opened, folder, parts=names, X=X, y=y)
     if as_json:

@@ -129,12 +129,17 @@ def with_fields(estimator: E, words: list[str] | None, example: str, options: di
         return overridden(estimator.set_params(**given), words or [], example)
 
 
-def all_examples(run: Path, data_options: DataOptions, quiet: bool = False) -> tuple[Autoencoder, Dataset]:
-    """The autoencoder of a run, and the examples of --data or its held-out examples as a data set without a test part."""
+def all_examples(
+    run: Path, data_options: DataOptions, quiet: bool = False, ae: Autoencoder | None = None
+) -> tuple[Autoencoder, Dataset]:
+    """The autoencoder of a run, and the examples of --data or its held-out examples as a data set without a test part.
+
+    ``ae`` is the autoencoder if it is loaded already, such as that of a detector.
+    """
     from isthmus.experiments import run_data
 
     ae, dataset = run_data.load_examples(
-        run, data_options.source, parts="train" if data_options.data is not None else "both"
+        run, data_options.source, ae, parts="train" if data_options.data is not None else "both"
     )
     others = {"test": dataset.test, "validation": dataset.validation} if data_options.data is not None else {}
     notes = [

@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 MODEL, CHECKPOINT, HISTORY = "model.safetensors", "checkpoint.safetensors", "history.csv"
+EXPORT = "isthmus.json"  # in an exported folder
 FIGURES, REPORT = "figures", "report.html"
 SWEEP = "sweep.json"  # in a folder whose subfolders are the runs of a sweep
 _MAX_NUMBER = 100_000  # of runs with one name
@@ -230,6 +231,10 @@ def _model_path(run: Path) -> Path:
         if (run / CHECKPOINT).exists():
             raise DataError(
                 f"the training in {run} was interrupted: resume it with {command('isthmus', 'resume', run)}"
+            )
+        if (run / EXPORT).exists():
+            raise DataError(
+                f"{run} is an exported folder, without {MODEL}: give the run, or use {command('isthmus', 'serve', run)} or isthmus.runtime"
             )
         trained = command("isthmus", "train", "--out", run)
         raise DataError(f"{run} holds no run (no {MODEL}): create one with {trained}")

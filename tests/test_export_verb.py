@@ -50,7 +50,7 @@ def test_a_run_and_a_detector_are_exported_by_their_own_files(folder: Path) -> N
     rows = pd.read_csv(folder / "houses.csv", parse_dates=["built"]).loc[scores["row"]]
     found = isthmus.runtime.load(folder / "of-detector").detect(rows.assign(region=rows["region"].fillna("")))
     np.testing.assert_allclose(found.scores, scores["score"], rtol=1e-4)
-    np.testing.assert_allclose(found.p_values, scores["p_value"], rtol=1e-5)
+    np.testing.assert_allclose(found.p_values, scores["p_value"], atol=5e-5)  # as written
 
 
 @pytest.mark.thorough

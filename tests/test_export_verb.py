@@ -18,15 +18,16 @@ N = 200
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table, a run of it, and a detector."""
     place = tmp_path_factory.mktemp("export")
-    rng = np.random.default_rng(0)
-    table = {
-        "id": np.arange(N),
-        "price": rng.normal(5, 2, N).round(2),
-        "rooms": rng.integers(1, 6, N),
-        "region": rng.choice(["north", "south", ""], N),
-        "built": pd.date_range("1990-01-01", periods=N, freq="W"),
-    }
-    pd.DataFrame(table).to_csv(place / "houses.csv", index=False)
+    for number, name in enumerate(("houses.csv", "new.csv")):
+        rng = np.random.default_rng(number)
+        table = {
+            "id": np.arange(N),
+            "price": rng.normal(5, 2, N).round(2),
+            "rooms": rng.integers(1, 6, N),
+            "region": rng.choice(["north", "south", ""], N),
+            "built": pd.date_range("1990-01-01", periods=N, freq="W"),
+        }
+        pd.DataFrame(table).to_csv(place / name, index=False)
     said(place, "train", "--data", "houses.csv", "--id", "id", "missing=allow", "epochs=1", "--out", "run")
     said(place, "detect", "run", "--data", "houses.csv", "--save", "detector.safetensors", "--out", "scores.csv")
     return place
@@ -46,8 +47,9 @@ def test_a_run_and_a_detector_are_exported_by_their_own_files(folder: Path) -> N
     assert f"compared on {N // 10} examples" in done.stdout
     done = said(folder, "export", "detector.safetensors", "--data", "houses.csv", "--id", "id", "--out", "of-detector")
     assert f"compared on {N} examples" in done.stdout
-    scores = pd.read_csv(folder / "scores.csv")
-    rows = pd.read_csv(folder / "houses.csv", parse_dates=["built"]).loc[scores["row"]]
+    said(folder, "detect", "detector.safetensors", "--data", "new.csv", "--id", "id", "--out", "found.csv")
+    scores = pd.read_csv(folder / "found.csv")
+    rows = pd.read_csv(folder / "new.csv", parse_dates=["built"]).loc[scores["row"]]
     found = isthmus.runtime.load(folder / "of-detector").detect(rows.assign(region=rows["region"].fillna("")))
     np.testing.assert_allclose(found.scores, scores["score"], rtol=1e-4)
     np.testing.assert_allclose(found.p_values, scores["p_value"], atol=5e-5)  # as written

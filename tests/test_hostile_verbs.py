@@ -85,6 +85,7 @@ VERBS: dict[str, list[list[str]]] = {
     "finetune": [[RUN, "--labels", CELLS[0], "--data", TABLE], [f"./{PICTURED}"]],
     "compress": [[RUN, "--data", TABLE, "--out", "packed $x.isthmus"]],
     "decompress": [[RUN, "packed $x.isthmus", "--out", "back.csv"]],
+    "export": [[RUN, "--data", TABLE, "--parts", "encoder", "--out", "exported $x"]],
 }
 
 

@@ -36,6 +36,7 @@ BEHIND: dict[str, list[str]] = {  # a verb's other words, before --data
     "detect": ["run"],
     "finetune": ["run"],
     "compress": ["run"],
+    "export": ["run", "--parts", "encoder"],
 }
 LOOKS = {"data"}  # at whatever there is, and says what it found
 BEARS = {"detect"}  # what is far away: it is an anomaly

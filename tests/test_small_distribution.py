@@ -69,7 +69,7 @@ print({name: values.tolist() for name, values in made.items()})
 
 
 def test_a_verb_that_needs_pytorch_says_so(unpacked: Path) -> None:
-    script = 'sys.argv[1:] = ["encode", "run"]\nfrom isthmus.runtime.command import main\nmain()'
+    script = 'sys.argv[1:] = ["encode", "run"]\nfrom isthmus.__main__ import main\nmain()'
     done = alone(unpacked, script)
     assert done.returncode == 1
     assert re.fullmatch(r"isthmus: this requires \w+, which is not installed: pip install isthmus\n", done.stderr)

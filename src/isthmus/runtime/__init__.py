@@ -5,7 +5,6 @@ Read in this order:
     manifest  the description of an exported folder
     columns   the columns of a table as inputs of a model, and back
     inputs    the inputs of a part, checked
-    command   the command of the small distribution
     model     load, encode, decode, reconstruct, impute, score and detect
 """
 

@@ -12,20 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_kinds import EXACT, ColumnKind, GivenKind, distinct, is_text
-from isthmus.data.tables.date_columns import MICROSECONDS, SECONDS, Unit, days_of, is_zone, unit_of, zone_of
+from isthmus.data.tables.date_columns import DAYS, SECONDS, Cycle, Unit, days_of, is_zone, phases_of, unit_of, zone_of
 from isthmus.data.tables.number_columns import MOST_DECIMALS, decimals_of, range_of
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["DAYS", "ColumnEncoding", "EncodedColumn"]
+__all__ = ["ColumnEncoding", "EncodedColumn"]
 
 Doubles = NDArray[np.float64]
 Name = Annotated[str, Field(max_length=10_000)]
 Label = str | int | float | bool
-Cycle = Literal["year", "week", "day"]
 Separator = Literal["", " ", "T", " 00:00:00", "T00:00:00"]
 
-DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 _PERIODS = 2  # of a cycle, that the dates of training must span
 _MOST = 2**16  # categories
 _LISTED = 5  # values in a message
@@ -184,13 +182,7 @@ class ColumnEncoding(BaseModel):
                 raise DataError(
                     f"column {printable(self.name)!r} has {which} time zone, unlike in the training data: convert it"
                 )
-            ticks = np.round(
-                days * MICROSECONDS
-            )  # whole, so that the same hour or weekday has the same phase, to the last bit
-            lengths = [DAYS[cycle] * MICROSECONDS for cycle in self.cycles]
-            angles = [2 * math.pi * (np.mod(ticks, length) / length) for length in lengths]
-            phases = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
-            return EncodedColumn(np.stack([days, *phases], axis=1), {})
+            return EncodedColumn(np.stack([days, *phases_of(days, self.cycles)], axis=1), {})
         whole = self.kind == "integer"
         numbers = _numbers(self.name, column, "number" if whole and guessed else self.kind)
         fractions = np.isfinite(numbers) & (numbers != np.floor(numbers)) if whole else np.zeros(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,12 +14,14 @@ from isthmus.data.tables.column_kinds import have_zone, is_text
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["MICROSECONDS", "SECONDS", "Unit", "days_of", "is_zone", "unit_of", "zone_of"]
+__all__ = ["DAYS", "MICROSECONDS", "SECONDS", "Cycle", "Unit", "days_of", "is_zone", "phases_of", "unit_of", "zone_of"]
 
 Doubles = NDArray[np.float64]
 Unit = Literal["D", "s", "ms", "us"]
+Cycle = Literal["year", "week", "day"]
 
 MICROSECONDS = 86_400e6  # of a day
+DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
@@ -58,6 +62,16 @@ def days_of(name: str, column: Any) -> Doubles:
         ) from None
     ticks = np.asarray(moments.cast(arrow.int64()).to_numpy(zero_copy_only=False), np.float64)
     return ticks / MICROSECONDS
+
+
+def phases_of(days: Doubles, cycles: Sequence[Cycle]) -> list[Doubles]:
+    """Sine and cosine of the phase of each cycle, (n,) each.
+
+    They are computed from whole microseconds, so that the same weekday or hour has the same phase to the last bit, and is a constant.
+    """
+    ticks, lengths = np.round(days * MICROSECONDS), [DAYS[cycle] * MICROSECONDS for cycle in cycles]
+    angles = [2 * math.pi * (np.mod(ticks, length) / length) for length in lengths]
+    return [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
 
 
 def unit_of(days: Doubles) -> Unit:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from isthmus.data.tables.column_encoding import DAYS, ColumnEncoding
-from isthmus.data.tables.date_columns import MICROSECONDS, SECONDS
+from isthmus.data.tables.column_encoding import ColumnEncoding
+from isthmus.data.tables.date_columns import DAYS, MICROSECONDS, SECONDS
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.estimators.export.ports import Port
 

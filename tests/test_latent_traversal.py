@@ -67,6 +67,17 @@ def test_a_traversal_changes_one_latent_unit() -> None:
         np.testing.assert_allclose(examples, ae.decode(wanted), rtol=1e-5, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["identity", "relu", "gaussian"])
+def test_the_ranges_of_units_are_those_of_the_traversal(kind: str) -> None:
+    ae = trained(kind)
+    ranges, found = latent_traversal.unit_ranges(ae, TABLE), latent_traversal.traverse(ae, TABLE, steps=2)
+    units = ranges.units.tolist()
+    assert units == found.units.tolist()
+    np.testing.assert_allclose(np.stack([ranges.low, ranges.high], 1)[units], found.values)
+    np.testing.assert_allclose(ranges.variances[units], found.variances)
+    np.testing.assert_allclose(ranges.base, 0 if kind == "gaussian" else ae.transform(TABLE).mean(0), atol=1e-4)
+
+
 def test_a_traversal_of_a_normal_prior_goes_from_minus_three_to_three() -> None:
     ae = trained("gaussian")
     found = latent_traversal.traverse(ae, TABLE, units=2, steps=3)

@@ -17,7 +17,7 @@ from isthmus.estimators.argument_check import takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.unit_check import check_units_once
 
-__all__ = ["Neighbors", "Traversal", "interpolate", "neighbors", "traverse"]
+__all__ = ["Neighbors", "Traversal", "UnitRanges", "interpolate", "neighbors", "traverse", "unit_ranges"]
 
 Array = NDArray[Any]
 
@@ -40,6 +40,23 @@ class Traversal(NamedTuple):
     variances: Array
     values: Array
     examples: Array
+
+
+class UnitRanges(NamedTuple):
+    """The result of `unit_ranges`.
+
+    Attributes:
+        units: indices of the units of the flat code that vary, those of largest variance first.
+        variances: variance of each unit over the examples, (d,).
+        low, high: the range in which each unit is varied, (d,).
+        base: the prior's mean, or the mean code where there is no normal prior, (d,).
+    """
+
+    units: Array
+    variances: Array
+    low: Array
+    high: Array
+    base: Array
 
 
 class Neighbors(NamedTuple):
@@ -102,17 +119,8 @@ def traverse(
         raise RecordError(f"invalid n_units={n_units}: expected at least 1")
     values = ae._examples(X)
     context, codes = ae._context(None, values), ae.transform(values)
-    sampled = some_rows(codes, MAX_EXAMPLES).astype(np.float64)
-    low, high, prior = *_range_of_units(ae, sampled), ae.bottleneck_.normal_prior
-    variances = sampled.var(0)
-    if not (low < high).any():
-        raise NotPossibleError("the codes of these examples are all equal: there is no unit to vary")
-    if units is None:
-        order = np.argsort(-variances, kind="stable")
-        chosen = order[low[order] < high[order]][:n_units]
-    else:
-        chosen = _checked_indices(units, codes.shape[1], "unit")
-    base = np.zeros(len(low)) if prior else sampled.mean(0)
+    _, variances, low, high, base = ranges = _ranges(ae, codes)
+    chosen = ranges.units[:n_units] if units is None else _checked_indices(units, codes.shape[1], "unit")
     if example is not None:
         base = codes[_checked_indices(example, len(codes), "example")[0]].astype(np.float64)
     steps_of_units = np.linspace(low[chosen], high[chosen], steps, axis=1)
@@ -121,6 +129,30 @@ def traverse(
     if context is not None:
         context = np.broadcast_to(context[example or 0], (*traversed.shape[:2], context.shape[1]))
     return Traversal(chosen, variances[chosen], steps_of_units, _decode_steps(ae, traversed, context))
+
+
+@takes_autoencoder
+@check_units_once()
+def unit_ranges(ae: Autoencoder, X: Any, y: Any = None) -> UnitRanges:
+    """Orders the units of the code by their variance over examples, and finds the range in which each is varied, as `traverse` does.
+
+    Args:
+        ae: a fitted autoencoder.
+        X: examples (n, *shape_). Of more than 10,000, this number is drawn at random with a fixed seed.
+        y: labels or covariates of X for a conditional autoencoder; others ignore it.
+
+    Returns:
+        The units that vary, and the ranges of all.
+
+    Raises:
+        NotPossibleError: the codes are entries of a codebook, or all codes are equal.
+
+    Examples:
+        >>> isthmus.latent_traversal.unit_ranges(ae, X).low.shape
+        (4,)
+    """
+    _check(ae)
+    return _ranges(ae, ae.transform(ae._examples(X)))
 
 
 @takes_autoencoder
@@ -207,7 +239,7 @@ def neighbors(
     return Neighbors(indices, distances)
 
 
-def _check(ae: Autoencoder, steps: int) -> None:
+def _check(ae: Autoencoder, steps: int = 2) -> None:
     """Raises if there are too few steps, or codes cannot be varied continuously."""
     if steps < 2:
         raise RecordError(f"invalid steps={steps}: expected at least 2")
@@ -216,6 +248,17 @@ def _check(ae: Autoencoder, steps: int) -> None:
             f"the codes of {type(ae.bottleneck_).__name__} are entries of a codebook and cannot be varied continuously: "
             "use reconstructions instead"
         )
+
+
+def _ranges(ae: Autoencoder, codes: Array) -> UnitRanges:
+    """The units and ranges of codes (n, d)."""
+    sampled = some_rows(codes, MAX_EXAMPLES).astype(np.float64)
+    variances, (low, high) = sampled.var(0), _range_of_units(ae, sampled)
+    if not (low < high).any():
+        raise NotPossibleError("the codes of these examples are all equal: there is no unit to vary")
+    order = np.argsort(-variances, kind="stable")
+    base = np.zeros(len(low)) if ae.bottleneck_.normal_prior else sampled.mean(0)
+    return UnitRanges(order[low[order] < high[order]], variances, low, high, base)
 
 
 def _range_of_units(ae: Autoencoder, codes: Array) -> tuple[Array, Array]:

@@ -84,6 +84,7 @@ VERBS: dict[str, list[list[str]]] = {
     "detect": [[RUN, "--data", TABLE], [f"./{PICTURED}", "--data", f"./{PICTURES}", "--json"]],
     "finetune": [[RUN, "--labels", CELLS[0], "--data", TABLE], [f"./{PICTURED}"]],
     "compress": [[RUN, "--data", TABLE, "--out", "packed $x.isthmus"]],
+    "card": [[RUN], [RUN, "--out", "$card [b]", "--no-export"], [f"./{PICTURED}", "--out", "card.md"]],
     "decompress": [[RUN, "packed $x.isthmus", "--out", "back.csv"]],
     "export": [[RUN, "--data", TABLE, "--parts", "encoder", "--out", "exported $x"]],
 }

@@ -9,12 +9,25 @@ import re
 import shlex
 from typing import Any
 
-__all__ = ["as_json", "command", "csv_safe", "html_safe", "is_number", "printable", "quoted", "sentence"]
+__all__ = [
+    "as_json",
+    "command",
+    "csv_safe",
+    "html_safe",
+    "is_number",
+    "markdown_safe",
+    "printable",
+    "quoted",
+    "sentence",
+]
 
 _FORMULA = set("=+-@＝＋－＠")  # some spreadsheets also take the full-width characters as formulas
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)", re.ASCII)
 _MAX_NAME = 200  # characters of a name in a message
 _MAX_MESSAGE = 4000  # characters of a message
+_MARKDOWN = re.compile(
+    r"[\\`*_{}\[\]<>#|~&$@]|(?<=www)\.|:(?=//)", re.IGNORECASE
+)  # marks, and what makes a link of an address
 _UNSAFE = re.compile(  # characters that change the display: control characters, text direction marks, surrogates
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -65,6 +78,11 @@ def is_number(text: str) -> bool:
 def html_safe(value: object) -> str:
     """Text escaped for an HTML element or attribute. Line breaks are kept."""
     return html.escape("\n".join(printable(line, None) for line in str(value).split("\n")))
+
+
+def markdown_safe(value: object) -> str:
+    """Text on one line, escaped for Markdown: also in the cell of a table, and so that no address becomes a link."""
+    return _MARKDOWN.sub(r"\\\g<0>", printable(value, None))
 
 
 def as_json(value: Any) -> str:

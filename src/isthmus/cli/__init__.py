@@ -27,6 +27,7 @@ Modules in reading order:
     finetune        classifiers
     compress        compressed files
     export          ONNX files
+    card            model cards
 """
 
 from __future__ import annotations
@@ -40,7 +41,19 @@ from typing import Annotated, NoReturn, ParamSpec
 import typer
 
 from isthmus._version import __version__
-from isthmus.cli import analyze, components, compress, detect, export, finetune, reproduce, score, train, transform
+from isthmus.cli import (
+    analyze,
+    card,
+    components,
+    compress,
+    detect,
+    export,
+    finetune,
+    reproduce,
+    score,
+    train,
+    transform,
+)
 from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.io import memory_limit
@@ -82,7 +95,7 @@ def root(
 
 VERBS: dict[str, list[Callable[..., None]]] = {
     "Train": [train.train, train.resume, train.sweep, reproduce.reproduce],
-    "Evaluate": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot],
+    "Evaluate": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot, card.card],
     "Apply": [
         transform.encode,
         transform.decode,

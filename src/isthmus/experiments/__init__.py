@@ -16,6 +16,7 @@ Read in this order:
     tensorboard          event files
     report/              the page of a run
     run_report           the evaluation of a trained run, and its page
+    card/                the model card of a run
     comparison_metrics   the metrics in comparison tables, and where they are comparable
     comparison_result    the result of a comparison: table, JSON, figures
     comparison           evaluates several autoencoders on the same examples

@@ -7,9 +7,11 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from email.message import Message
 from functools import cache
 from inspect import signature
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from isthmus.corruptions import GaussianNoise
 from isthmus.data import Windows
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
+from isthmus.estimators import notebook_table
 from isthmus.evaluation import SeriesDetection, column_figures, detect, detect_series, pca_reconstructions
 from isthmus.evaluation.older_figures import OLDER, current
 from isthmus.evaluation.results import PATHS, value_of
@@ -266,6 +269,27 @@ def test_a_data_set_prints_as_a_line_for_each_part() -> None:
     shown = data._repr_html_()
     assert "<td>1,200</td><td>28x28</td><td>uint8</td>" in shown
     assert "<script" not in shown
+
+
+@pytest.mark.parametrize("estimator", [Autoencoder(2), OutlierDetector(), AutoencoderClassifier(2)], ids=repr)
+def test_the_diagram_links_to_the_page_of_the_estimator(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package names its documentation; the page and the anchor are those that the site has."""
+    named = f"isthmus.estimators.{type(estimator).__name__}"
+    pages = run_path(str(Path(__file__).parents[1] / "docs/reference.py"))["reference"]()
+    assert f"::: {named}\n" in pages["reference/isthmus.md"]
+    for given, url in {
+        "Documentation, https://docs.example/isthmus/": "https://docs.example/isthmus",
+        "Source, https://code.example": "",
+        "Documentation, javascript:alert(1)": "",
+    }.items():
+        message = Message()
+        message["Project-URL"] = given
+        monkeypatch.setattr(notebook_table, "metadata", lambda _, message=message: message)
+        notebook_table.documentation_url.cache_clear()
+        shown = estimator._repr_html_()
+        assert (f'href="{url}/reference/isthmus/#{named}"' in shown) == bool(url)
+        assert ("/reference/isthmus/" in shown) == bool(url)
+    notebook_table.documentation_url.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "detector", "classifier"])

@@ -6,34 +6,51 @@ import html
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.message import Message
 from functools import cache
-from inspect import signature
+from inspect import isfunction, signature, unwrap
 from pathlib import Path
 from runpy import run_path
-from typing import Any
+from types import ModuleType
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.decomposition import PCA
 
+import isthmus
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, compare, evaluate, plots, robustness, sweep
 from isthmus.architectures import MLP
 from isthmus.bottlenecks import Identity
-from isthmus.compression import Point, RateDistortion
+from isthmus.compression import Compressed, Point, RateDistortion
 from isthmus.corruptions import GaussianNoise
 from isthmus.data import Windows
 from isthmus.data.dataset import Dataset
 from isthmus.errors import NotPossibleError, RecordError
 from isthmus.estimators import notebook_table
-from isthmus.evaluation import SeriesDetection, column_figures, detect, detect_series, pca_reconstructions
+from isthmus.estimators.attribution import Attribution
+from isthmus.evaluation import (
+    Alarm,
+    ImageDetection,
+    ImageMetrics,
+    SeriesDetection,
+    SeriesMetrics,
+    StreamedSteps,
+    column_figures,
+    detect,
+    detect_series,
+    pca_reconstructions,
+)
 from isthmus.evaluation.older_figures import OLDER, current
 from isthmus.evaluation.results import PATHS, value_of
 from isthmus.evaluation.transfer import DataTransfer
+from isthmus.experiments.classification import FinetuneResult
 from isthmus.experiments.measured_figures import MEASUREMENTS, figure_function
+from isthmus.experiments.tutorials import Tutorial
 from isthmus.results import Result, flat, html_table, plain, text_table
 
 RANDOM = np.random.default_rng(0)
@@ -65,6 +82,21 @@ def results() -> dict[str, Result]:
         "detection": detect(detector, X[80:], {HOSTILE: np.arange(40)}),
         "series": _series(),
         "columns": column_figures(named, frame[80:], train=frame[:80]),
+    } | _of_other_data(ae)
+
+
+def _of_other_data(ae: Autoencoder) -> dict[str, Result]:
+    """Results of images, streams, labels and files, with hostile names."""
+    labels = AutoencoderClassifier(ae, epochs=1).fit(X, np.where(X[:, 0] > 0, HOSTILE, "other"))
+    alarm = Alarm(0, 2, 1, -5.0, (0, 2), HOSTILE, (Attribution(HOSTILE, 1.0),))
+    rows = np.arange(3)
+    return {
+        "finetuned": FinetuneResult(labels, {HOSTILE: 0.5, "other": 0.25}, 10, 5),
+        "images": ImageDetection((HOSTILE, "b"), np.array([-1.0, -2]), np.array([0.5, 1]), -math.inf, HOSTILE),
+        "image_metrics": ImageMetrics(2, 1, 3, 0.9, 0.8, None),
+        "series_metrics": SeriesMetrics(300, 11, 1, 0, 0.9, 0.8, 8, 0.7, 0.6, 0.5, 0.4, None, 0.3, 0.2, None),
+        "stream": StreamedSteps(rows, None, np.array([HOSTILE] * 3), rows / 2, rows, (alarm,), (1,), (HOSTILE,)),
+        "compressed": Compressed(10, 4, 100, 40, 1000, 1.0, 1.0, 1.0, None, 0.0, 1.0, math.inf),
     }
 
 
@@ -80,7 +112,37 @@ def _series() -> SeriesDetection:
 
 
 DRAWN = ["comparison", "sweep", "robustness", "detection", "series", "pca", "compression", "columns"]
-EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN])
+OTHERS = ["finetuned", "images", "image_metrics", "series_metrics", "stream", "compressed"]
+EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN, *OTHERS])
+
+
+def named_classes(annotation: Any) -> Iterator[type]:
+    """The classes in an annotation."""
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from named_classes(part)
+
+
+def test_what_public_functions_measure_is_a_result_and_each_is_tested() -> None:
+    """A named tuple holds arrays and is plain already; data sets, models and what trains them are no measurements."""
+    modules = [value for name in isthmus.__all__ if isinstance(value := getattr(isthmus, name), ModuleType)]
+    functions = [
+        value for module in [isthmus, *modules] for name in module.__all__ if isfunction(value := getattr(module, name))
+    ]
+    measured = set[type]()
+    for function in map(unwrap, functions):
+        if function.__module__.startswith(("isthmus.evaluation", "isthmus.experiments.", "isthmus.compression")):
+            hints = get_type_hints(function, vars(sys.modules[function.__module__]) | {"PCA": PCA})
+            measured |= {each for each in named_classes(hints.get("return")) if each.__module__.startswith("isthmus.")}
+    measured = {each for each in measured if not issubclass(each, tuple | BaseEstimator | Tutorial)}
+    assert len(measured) > 8
+    assert [each.__name__ for each in measured if not issubclass(each, Result)] == []
+    assert (
+        {type(each) for each in results().values()}
+        == {each for each in Result.__subclasses__() if each.__module__.startswith("isthmus.")}
+        >= measured
+    )
 
 
 @EACH

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from isthmus.results import plain
+from isthmus.results import Result, Table, plain
 
 __all__ = ["Compressed"]
 
@@ -16,8 +17,8 @@ def _times(size: float, compressed: float) -> str:
     return f"{size / compressed:,.3g} times as much"
 
 
-@dataclass(frozen=True)
-class Compressed:
+@dataclass(frozen=True, repr=False)
+class Compressed(Result):
     """Sizes and errors of compressed examples.
 
     Attributes:
@@ -69,7 +70,7 @@ class Compressed:
         saved = (other - self.bytes) / self.n_examples
         return math.ceil(self.model_bytes / saved) if saved > 0 else None
 
-    def rows(self, others: Mapping[str, int]) -> list[tuple[str, str, str]]:
+    def rows(self, others: Mapping[str, int] | None = None) -> list[tuple[str, str, str]]:
         """Name, value and unit of each figure, for display, with the sizes of other codecs.
 
         Args:
@@ -78,8 +79,8 @@ class Compressed:
         Returns:
             The rows.
         """
-        best = min(others, key=lambda name: others[name])
-        break_even, raw = self.break_even_examples(others[best]), self.break_even_examples(self.raw_bytes)
+        others = others or {}
+        raw = self.break_even_examples(self.raw_bytes)
         rows = [
             ("File", f"{self.bytes:,}", f"bytes, for {self.n_examples:,} examples of {self.n_features:,} features"),
             ("Bits per example", f"{self.bits_per_example:,.4g}", "of the whole file"),
@@ -96,11 +97,7 @@ class Compressed:
                 f"bytes; raw data: {_times(self.raw_bytes, self.model_bytes + self.bytes)}",
             ),
             ("Smaller than raw data, with model", "never" if raw is None else f"{raw:,}", "examples or more"),
-            (
-                f"Smaller than {best}, with model",
-                "never" if break_even is None else f"{break_even:,}",
-                "examples or more",
-            ),
+            *self._break_even_of_best(others),
             ("Mean squared error", f"{self.mse:.4g}", "squared units of the data"),
             (
                 "MSE without quantization",
@@ -115,9 +112,23 @@ class Compressed:
             rows.append(("Step", f"{self.step:.4g}", "distance that it moves a reconstruction, in model units"))
         return rows
 
-    def to_dict(self) -> dict[str, int | float | None]:
+    def _break_even_of_best(self, others: Mapping[str, int]) -> list[tuple[str, str, str]]:
+        """From how many examples on it is smaller than the best of the others; empty without others."""
+        if not others:
+            return []
+        best = min(others, key=lambda name: others[name])
+        count = self.break_even_examples(others[best])
+        return [(f"Smaller than {best}, with model", "never" if count is None else f"{count:,}", "examples or more")]
+
+    def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values; None for a value that is not finite."""
         derived = {"bits_per_example": self.bits_per_example, "bits_per_dim": self.bits_per_dim}
-        values = asdict(self) | derived | {"ratio": self.raw_bytes / self.bytes}
-        figures: dict[str, int | float | None] = plain(values)
-        return figures
+        values: dict[str, Any] = plain(asdict(self) | derived | {"ratio": self.raw_bytes / self.bytes})
+        return values
+
+    def table(self) -> Table:
+        """Header, and name, value and unit of each figure."""
+        return ["figure", "value", "unit"], self.rows()
+
+    def _frame_rows(self) -> list[dict[str, Any]]:
+        return [self.to_dict()]

@@ -23,6 +23,7 @@ PAGES = {  # files beside this folder, and the pages they become
     "SECURITY.md": "security.md",
     "examples/first-steps.ipynb": "first-steps.md",
     "examples/your-own-table.ipynb": "your-own-table.md",
+    "examples/sliders.ipynb": "sliders.md",
 }
 LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)")
 FIGURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -41,6 +42,11 @@ def test_a_notebook_runs_and_shows_its_outputs(
     assert len(tables) >= 3  # the data, the estimator, what was measured
     if path.stem == "first-steps":
         assert names["found"].errors.mse < names["found"].pca.mse
+    elif path.stem == "sliders":  # the codes that were set, and what the widget drew of the last
+        codes, widget = names["codes"], names["widget"]
+        assert [code[widget.units[0]["unit"]] for code in codes[1:]] == [-3, 0, 3]
+        drawn = np.frombuffer(widget.decoded, np.uint8).reshape(28, 28)
+        np.testing.assert_allclose(drawn, names["decoded"][-1].clip(0, 255), atol=0.51)
     else:  # what the text says of the wrong row, and that values filled by the autoencoder are nearer than the means
         printed = capsys.readouterr().out.splitlines()
         assert printed[0].startswith("3 alcohol ")

@@ -39,6 +39,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     compression/    compressed files; rate and distortion
     runtime/        exported autoencoders without PyTorch
     plots/          figures
+    widgets/        sliders in notebooks
     experiments/    runs, splits, comparison, sweeps, reports, tutorials and their reproduction
     serving/        models behind the Open Inference Protocol
     cli/            the command line
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         recipes,
         scaling,
         schedules,
+        widgets,
     )
     from isthmus.estimators import Autoencoder, AutoencoderClassifier, OutlierDetector, finetune, load
     from isthmus.evaluation import evaluate, latent_traversal, metrics, robustness
@@ -106,6 +108,7 @@ __all__ = [
     "schedules",
     "sweep",
     "tutorials",
+    "widgets",
 ]
 
 _HOMES = {

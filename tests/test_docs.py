@@ -33,6 +33,7 @@ PAGES = [
             "extending",
             "photos",
             "series",
+            "sharing",
             "sound",
             "weights-and-groups",
         )

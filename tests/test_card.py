@@ -164,6 +164,21 @@ def test_built_in_data_have_source_and_license(tmp_path: Path) -> None:
     assert "from 0 to " in sections["Limits"]
 
 
+@pytest.mark.thorough
+def test_a_run_of_a_sweep_has_the_spread_over_random_states(tmp_path: Path) -> None:
+    quick = ("bottleneck.size=1,2", "random_state=0,1,2", "epochs=1", "architecture.hidden=4")
+    assert not run("sweep", *quick, "--data", "digits", "--out", "s", cwd=tmp_path).returncode
+    card("s/size-1_state-1", "--out", "card.md", cwd=tmp_path)
+    _, sections = parts(tmp_path, "card.md")
+    files = [tmp_path / f"s/size-1_state-{state}/validation.json" for state in range(3)]
+    errors = [json.loads(file.read_text())["errors"]["mse"] for file in files]
+    assert "One training with random state 1. Over 3 random states of its sweep" in sections["Figures"]
+    assert f"squared error {np.mean(errors):.4g} ± {np.std(errors, ddof=1):.4g}" in sections["Figures"]
+    (tmp_path / "s" / "sweep.json").write_text('{"trainings": 1}')
+    card("s/size-1_state-1", "--out", "other.md", cwd=tmp_path)
+    assert "spread over random states: not recorded" in parts(tmp_path, "other.md")[1]["Figures"]
+
+
 def test_invalid_input_has_a_sentence_and_nothing_is_lost(made: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.md").write_text("mine")
     (tmp_path / "full").mkdir()

@@ -6,6 +6,7 @@ Reading order:
     facts      what is known of a model: the estimator, its data, its evaluation, its file
     metadata   the header in YAML
     use        the sections on use, intended use and limits
+    spread     the spread over random states, of a run in a sweep
     sections   the other sections
     writing    the card as a file, or as a folder with model and ONNX files
 """

@@ -14,6 +14,7 @@ from isthmus.estimators.table_columns import TableColumn, table_columns
 from isthmus.evaluation import Errors, Evaluation, format_figure
 from isthmus.experiments.card.facts import UNKNOWN, Facts
 from isthmus.experiments.card.markdown import bullets, fenced, section, table
+from isthmus.experiments.card.spread import spread
 from isthmus.experiments.report.metrics import summary
 from isthmus.experiments.splits import Split
 from isthmus.text import markdown_safe
@@ -145,7 +146,15 @@ def figures(facts: Facts) -> str:
         "" if labels is None else table(("labels", "codes", "PCA codes", "examples"), labels.rows()),
         "" if columns is None else table(*columns.table()),
         "" if columns is None else markdown_safe(columns.how()),
-        f"One training with random state {facts.ae._require_fitted().seed}. The spread over random states: {UNKNOWN}.",
+        markdown_safe(_spread(facts)),
+    )
+
+
+def _spread(facts: Facts) -> str:
+    """How far figures of other trainings differ."""
+    known = spread(facts.file.path.parent)
+    return f"One training with random state {facts.ae._require_fitted().seed}. " + (
+        known or f"The spread over random states: {UNKNOWN}."
     )
 
 

@@ -164,6 +164,27 @@ def test_built_in_data_have_source_and_license(tmp_path: Path) -> None:
     assert "from 0 to " in sections["Limits"]
 
 
+def test_classifiers_and_detectors_of_images_say_what_they_do(tmp_path: Path) -> None:
+    X, y = isthmus.data.digits().train[:60], np.array(["a|b", "c"])[np.arange(60) % 2]
+    ae = isthmus.Autoencoder(2, architecture=isthmus.architectures.MLP((4,)), epochs=1, random_state=0).fit(X)
+    isthmus.AutoencoderClassifier(ae, epochs=1).fit(X, y).save(tmp_path / "c.safetensors")
+    images = isthmus.evaluation.ImageOutlierDetector.from_fitted(ae, list(X), false_alarm_rate=0.2)
+    images.save(tmp_path / "i.safetensors")
+    for name, said in (
+        ("c", "It predicts one of 2 labels, for examples of other classes too: a|b, c."),
+        ("i", images.guarantee()),
+    ):
+        card(f"{name}.safetensors", "--no-export", cwd=tmp_path)
+        _, sections = parts(tmp_path, f"{name}.md")
+        assert said in back(sections["Limits"])
+        (code,) = re.findall(r"```python\n(.*?)```", sections["How to use it"], re.DOTALL)
+        names: dict[str, Any] = {"X": list(X)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            exec(code, names)  # as the card says
+        assert len(names.get("predicted", names.get("verdicts"))) == 60
+
+
 @pytest.mark.thorough
 def test_a_run_of_a_sweep_has_the_spread_over_random_states(tmp_path: Path) -> None:
     quick = ("bottleneck.size=1,2", "random_state=0,1,2", "epochs=1", "architecture.hidden=4")

@@ -121,10 +121,11 @@ def gather(run: Path, source: DataSource | None = None, *, license: str | None =
     if ae is not None:
         if source is not None:
             raise DataError(
-                f"{printable(run)} holds a {type(estimator).__name__}, whose card has no figures of data: leave out --data"
+                f"{printable(run)} is of the class {type(estimator).__name__}, whose card has no figures: leave out --data"
             )
         return Facts(
-            **known, missing=f"the file holds a {type(estimator).__name__}; its autoencoder was not evaluated here"
+            **known,
+            missing=f"the file holds no autoencoder alone but {type(estimator).__name__}, which was not evaluated",
         )
     try:
         return Facts(**known, **_evaluated(run, source, estimator))

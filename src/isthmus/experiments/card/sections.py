@@ -85,10 +85,10 @@ def data(facts: Facts) -> str:
 
 def _how(dataset: Dataset, part: Split) -> str:
     """How the held-out examples were chosen."""
+    if windows_of(dataset.train) is not None:
+        return "the latest ones in time, or a part of its own"
     if dataset.test is not None:
         return "a part of its own"
-    if windows_of(dataset.train) is not None:
-        return "the latest ones"
     if dataset.groups is not None:
         return f"of other groups ({dataset.groups_name}) than the training examples"
     return "the last ones" if isinstance(part.train_rows, slice) else "drawn from all examples by their content"

@@ -8,12 +8,34 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.data.label_values import label_text
+from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.estimators.classifier import AutoencoderClassifier
+from isthmus.estimators.image_detector import ImageOutlierDetector
+from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.table_columns import table_columns
 from isthmus.experiments.card.facts import UNKNOWN, Facts
 from isthmus.experiments.card.markdown import bullets, fenced, section
 from isthmus.text import command, markdown_safe, printable
 
 __all__ = ["intended_use", "limits", "training_range", "usage"]
+
+_MOST_CLASSES = 50
+_USES: dict[type, tuple[str, str]] = {  # what a user of the estimator calls, and what it was made for
+    Autoencoder: (
+        "codes, reconstructions = model.encode({X}), model.reconstruct({X})",
+        "to encode and reconstruct examples",
+    ),
+    OutlierDetector: (
+        "scores, verdicts = model.score_samples({X}), model.predict({X})",
+        "to detect anomalous examples among examples",
+    ),
+    ImageOutlierDetector: (
+        "scores, verdicts = model.score_samples({X}), model.predict({X})",
+        "to detect anomalous images among images",
+    ),
+    AutoencoderClassifier: ("predicted = model.predict({X})", "to predict the labels of examples"),
+}
 
 
 def usage(facts: Facts, path: str, exported: Sequence[str] | None) -> str:
@@ -27,7 +49,7 @@ def usage(facts: Facts, path: str, exported: Sequence[str] | None) -> str:
     ae, conditional = facts.ae, facts.ae.model_.architecture.context is not None
     shape, y = ", ".join(("n", *map(str, ae.shape_))), ", y" if conditional else ""
     modules = ", architecture=Modules(encoder, decoder)" if ae.architecture_.user_defined else ""
-    call = _call(facts, y)
+    call = _USES[type(facts.estimator)][0].format(X=f"X{y}")
     python = ["import isthmus", "", f"model = isthmus.load({path!r}{modules})", f"{call}  # X: {_rows(facts, shape)}"]
     parts = ["In Python (`pip install isthmus`):", fenced("\n".join(python), "python")]
     if exported is not None:
@@ -37,22 +59,16 @@ def usage(facts: Facts, path: str, exported: Sequence[str] | None) -> str:
             "Without PyTorch, with NumPy and onnxruntime alone:",
             fenced("\n".join(lines), "python"),
         ]
-    served = command("isthmus", "serve", path if exported is None else "onnx")
-    parts += ["As a service that speaks the Open Inference Protocol:", fenced(served, "sh")]
+    if isinstance(facts.estimator, Autoencoder | OutlierDetector):
+        served = command("isthmus", "serve", path if exported is None else "onnx")
+        parts += ["As a service that speaks the Open Inference Protocol:", fenced(served, "sh")]
     return section("How to use it", *parts)
-
-
-def _call(facts: Facts, y: str) -> str:
-    """What a user of the estimator calls."""
-    if facts.is_autoencoder:
-        return f"codes, reconstructions = model.encode(X{y}), model.reconstruct(X{y})"
-    if hasattr(facts.estimator, "guarantee"):
-        return f"scores, verdicts = model.score_samples(X{y}), model.predict(X{y})"
-    return f"predicted = model.predict(X{y})"
 
 
 def _rows(facts: Facts, shape: str) -> str:
     """What X is."""
+    if isinstance(facts.estimator, ImageOutlierDetector):
+        return "a list of images in the units of the data, of any size"
     if facts.ae.kind_ == "table" and table_columns(facts.ae) is not None:
         return "a data frame with the columns below"
     return f"an array ({shape}) in the units of the data"
@@ -60,10 +76,9 @@ def _rows(facts: Facts, shape: str) -> str:
 
 def intended_use(facts: Facts) -> str:
     """What it was made for, as far as that is known."""
-    made = "to detect anomalies" if hasattr(facts.estimator, "false_alarm_rate") else ""
-    made = made or ("to predict labels" if hasattr(facts.estimator, "classes_") else "")
-    target = facts.source.target if facts.source is not None else None
-    made = made or ("to restore targets from their inputs" if target else "to encode and reconstruct examples")
+    _, made = _USES[type(facts.estimator)]
+    if facts.source is not None and facts.source.target is not None:
+        made = "to restore targets from examples"
     like = f"It was trained {made} like those of {markdown_safe(facts.data_name)}."
     return section("Intended use", like, f"Intended users and uses beyond that: {UNKNOWN}.")
 
@@ -90,14 +105,17 @@ def limits(facts: Facts) -> str:
 
 
 def _guarantee(estimator: Any) -> list[str]:
-    """What the threshold of a detector guarantees."""
-    if hasattr(estimator, "guarantee"):
+    """What the threshold of a detector guarantees; the classes of a classifier."""
+    if isinstance(estimator, OutlierDetector):
         return [f"Threshold of {estimator.anomaly_score_}: {estimator.offset_:.6g}; {estimator.guarantee()}."]
-    if hasattr(estimator, "threshold"):
-        n, rate = len(estimator.calibration_scores), estimator.false_alarm_rate
-        return [
-            f"Threshold: {estimator.threshold:.6g}, for a false-alarm rate of {rate:g}, set on {n:,} normal images."
-        ]
+    if isinstance(estimator, ImageOutlierDetector):
+        return [f"Threshold: {estimator.threshold:.6g}; {estimator.guarantee()}."]
+    if isinstance(estimator, AutoencoderClassifier):
+        more = len(estimator.classes_) - _MOST_CLASSES
+        named = ", ".join(map(label_text, estimator.classes_[:_MOST_CLASSES])) + (
+            f" and {more:,} more" if more > 0 else ""
+        )
+        return [f"It predicts one of {len(estimator.classes_):,} labels, for examples of other classes too: {named}."]
     return []
 
 

@@ -128,7 +128,7 @@ def write_folder(facts: Facts, target: Path, *, onnx: bool = True) -> Written:
 def _exported(facts: Facts, folder: Path) -> tuple[dict[str, float] | None, str]:
     """The differences of the exported files from the model; or None, and why there are none."""
     if not isinstance(facts.estimator, Autoencoder | OutlierDetector):
-        return None, f"a {type(facts.estimator).__name__} is not exported"
+        return None, f"{type(facts.estimator).__name__} cannot be exported"
     X = y = None
     if facts.dataset is not None and facts.evaluated is not None:
         found = facts.evaluated

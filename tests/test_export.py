@@ -19,6 +19,7 @@ from isthmus import Autoencoder, OutlierDetector, data
 from isthmus.architectures import MLP, Conditional, Conv, Modules
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.export import export
+from isthmus.likelihoods import Bernoulli
 from isthmus.nn.log_gamma import log_gamma
 from isthmus.nn.places import places
 
@@ -176,6 +177,26 @@ def test_windows_and_images_keep_their_shape_and_type(tmp_path: Path) -> None:
         model.reconstruct(bytes_ / 255)
     with pytest.raises(DataError, match=r"shape \(64,\), and those of the model have \(8, 8\)"):
         model.reconstruct(bytes_.reshape(-1, 64))
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float64", marks=pytest.mark.thorough)])
+def test_scores_of_certain_pixels_are_finite(precision: Any, tmp_path: Path) -> None:
+    """The sigmoid of a logit below -104 is 0 in single precision, and its logarithm was minus infinity in exported files."""
+    X = np.repeat([[0.0, 1, 0, 1, 0.5]], 20, 0) + np.linspace(0, 0.4, 20)[:, None] * [1, 0, 0, 0, 1]
+    ae = Autoencoder(2, architecture=MLP((4,)), likelihood=Bernoulli(), epochs=2, precision=precision, random_state=0)
+    ae.fit(X.astype(precision))
+    with torch.no_grad():
+        for parameter in ae.model_.decoder.parameters():
+            parameter.add_(parameter.sign() * 30)
+    codes = ae.transform(X)
+    assert np.isfinite(ae.score_samples(X)).all()
+    ae.export(tmp_path / "e", parts=["score"], X=X.astype(precision))
+    (scores,) = run(tmp_path / "e/score.onnx", X=X.astype(precision))
+    assert scores.min() < -100 * codes.shape[1]
+    assert close(scores, ae.score_samples(X))
+    with np.errstate(over="ignore", invalid="ignore"):  # its sigmoid computes both signs, and chooses then
+        (wanted,) = ReferenceEvaluator(str(tmp_path / "e/score.onnx")).run(None, {"X": X.astype(precision)})
+    assert close(wanted, scores)
 
 
 def test_places_are_those_of_searchsorted() -> None:

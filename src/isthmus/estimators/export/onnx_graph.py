@@ -65,6 +65,7 @@ def onnx_model(part: Part, name: str, description: Mapping[str, str]) -> Any:
     model: Any = program.model_proto
     _name_values(model.graph, part)
     _strip(model)
+    _bound_log_sigmoids(model.graph)
     sums_as_products(model)
     model.graph.name, model.producer_name = name, "isthmus"
     if any(port.dtype == "string" for port in (*part.inputs, *part.outputs)):
@@ -146,6 +147,33 @@ def _strip(model: Any) -> None:
     for element in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         del element.metadata_props[:]
         element.doc_string = ""
+
+
+def _bound_log_sigmoids(graph: Any) -> None:
+    """Replaces log(sigmoid(x)), which PyTorch writes for log_sigmoid and is -inf below -104, by log(sigmoid(abs(x))) - relu(-x)."""
+    from onnx import helper
+
+    sigmoids = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Sigmoid"}
+    nodes = list[Any]()
+    for node in graph.node:
+        if node.op_type != "Log" or node.input[0] not in sigmoids:
+            nodes.append(node)
+            continue
+        x, y = sigmoids[node.input[0]], node.output[0]
+        for kind, given, made in (
+            ("Abs", x, f"{y}_size"),
+            ("Sigmoid", f"{y}_size", f"{y}_share"),
+            ("Log", f"{y}_share", f"{y}_log"),
+            ("Neg", x, f"{y}_opposite"),
+            ("Relu", f"{y}_opposite", f"{y}_below"),
+        ):
+            nodes.append(helper.make_node(kind, [given], [made]))
+        nodes.append(helper.make_node("Sub", [f"{y}_log", f"{y}_below"], [y]))
+    used = {name for node in nodes for name in node.input} | {value.name for value in graph.output}
+    del graph.node[:]
+    graph.node.extend(node for node in nodes if node.op_type != "Sigmoid" or node.output[0] in used)
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{number}"
 
 
 def _add_labels(model: Any, part: Part) -> None:

@@ -6,6 +6,10 @@ Read in this order:
     exported       an exported folder as a served model, by onnxruntime
     live           a run or a model file as a served model, by PyTorch
     opening        a path as a served model
+    settings       the limits of a server
+    batching       requests that are computed together
+    entry_points   the names by which clients call models
+    app            the application that answers HTTP requests
 """
 
 from isthmus.serving.opening import open_model

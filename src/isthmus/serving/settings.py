@@ -1,0 +1,36 @@
+"""The limits of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The limits of a server, for all of its models.
+
+    Attributes:
+        max_body_bytes: of the body of a request, as it is sent.
+        max_decompressed_bytes: of the body of a request, after decompression.
+        max_json_bytes: of the JSON text of a request; larger tensors are sent in the binary form.
+        max_rows: of a request.
+        max_in_flight: requests that are read, wait or are computed at the same time, of all models.
+        max_queued: requests of a model that wait for their computation.
+        request_seconds: for reading a body; and again for waiting and computing.
+        batch_wait_ms: for which a free model waits for more requests, after requests came together; 0: it never waits.
+        max_batch_rows: that are computed together.
+        threads: computations of one model at the same time.
+    """
+
+    max_body_bytes: int = 64 * 2**20
+    max_decompressed_bytes: int = 64 * 2**20
+    max_json_bytes: int = 16 * 2**20
+    max_rows: int = 65_536
+    max_in_flight: int = 512
+    max_queued: int = 256
+    request_seconds: float = 30.0
+    batch_wait_ms: float = 1.0
+    max_batch_rows: int = 1024
+    threads: int = 1

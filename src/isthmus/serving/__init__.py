@@ -7,8 +7,16 @@ Read in this order:
     live           a run or a model file as a served model, by PyTorch
     opening        a path as a served model
     settings       the limits of a server
+    request_error  what is wrong with a request
     batching       requests that are computed together
     entry_points   the names by which clients call models
+    exact          conversions of numbers that tell which values they change
+    tensors        tensors of the protocol as arrays, and back
+    json_text      strangers' JSON as Python's values
+    protocol       requests of the protocol as inputs of a model, and its outputs as answers
+    tensor_schemas  JSON schemas of tensors
+    openapi        the OpenAPI document of a server
+    bodies         bodies of requests and answers: bounded, compressed, within a time
     app            the application that answers HTTP requests
 """
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from isthmus.serving.batching import Batcher
+from isthmus.serving.request_error import RequestError
 from isthmus.serving.served_model import ServedModel
 from isthmus.serving.settings import Settings
+from isthmus.text import printable, quoted
 
-__all__ = ["FixedRepository", "Repository"]
+__all__ = ["EntryPoint", "FixedRepository", "Repository", "entry_points", "find"]
+
+_MAIN = "reconstruct"  # what is asked by the name of the model alone
 
 
 class Repository(Protocol):
@@ -55,3 +59,67 @@ class FixedRepository:
     def ready(self) -> bool:
         """Whether requests are answered."""
         return True
+
+
+class EntryPoint(NamedTuple):
+    """What a client calls by a name.
+
+    Attributes:
+        name: by which it is called.
+        batcher: of the model.
+        entry: of the model.
+    """
+
+    name: str
+    batcher: Batcher
+    entry: str
+
+    @property
+    def model(self) -> ServedModel:
+        """The model."""
+        return self.batcher.model
+
+
+def entry_points(repository: Repository) -> list[EntryPoint]:
+    """All that can be called."""
+    found = list[EntryPoint]()
+    for name in repository.names():
+        try:
+            batcher = repository.get(name)
+        except KeyError:  # it has just gone
+            continue
+        for entry in batcher.model.entries:
+            found.append(EntryPoint(name if entry == _MAIN else f"{name}.{entry}", batcher, entry))
+    return found
+
+
+def find(repository: Repository, name: str, version: str | None = None) -> EntryPoint:
+    """What is called by a name.
+
+    Args:
+        repository: the models.
+        name: NAME, or NAME and an entry after a dot.
+        version: of the model; None: any.
+
+    Raises:
+        RequestError: there is none, or it has another version.
+    """
+    base, _, entry = name.rpartition(".")
+    for model, asked in ((name, _MAIN), (base, entry if entry != _MAIN else "")):
+        try:
+            batcher = repository.get(model)
+        except KeyError:
+            continue
+        if asked in batcher.model.entries:
+            if version not in {None, batcher.model.version}:
+                raise RequestError(
+                    404,
+                    f"the model {quoted(name)} has the version {batcher.model.version}, not {quoted(version)}: ask for that",
+                )
+            return EntryPoint(name, batcher, asked)
+    raise RequestError(404, f"there is no model {quoted(name)}: {_listed(repository)}")
+
+
+def _listed(repository: Repository) -> str:
+    names = [printable(called.name) for called in entry_points(repository)]
+    return f"there are {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}" if names else "no model is served"

@@ -15,6 +15,7 @@ class Settings:
         max_body_bytes: of the body of a request, as it is sent.
         max_decompressed_bytes: of the body of a request, after decompression.
         max_json_bytes: of the JSON text of a request; larger tensors are sent in the binary form.
+        max_held_bytes: of the bodies of all requests at the same time.
         max_rows: of a request.
         max_in_flight: requests that are read, wait or are computed at the same time, of all models.
         max_queued: requests of a model that wait for their computation.
@@ -27,6 +28,7 @@ class Settings:
     max_body_bytes: int = 64 * 2**20
     max_decompressed_bytes: int = 64 * 2**20
     max_json_bytes: int = 16 * 2**20
+    max_held_bytes: int = 512 * 2**20
     max_rows: int = 65_536
     max_in_flight: int = 512
     max_queued: int = 256

@@ -188,7 +188,7 @@ class Batcher:
         try:
             results = await loop.run_in_executor(self._threads, _results, self.model, pieces)
         finally:
-            self._computing.discard(asyncio.current_task())  # type: ignore[arg-type]
+            self._computing.discard(asyncio.current_task())
         for request, result in zip(requests, results, strict=True):
             if request.answer.done():
                 continue  # nobody waits for it any more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from isthmus.serving.request_error import RequestError
@@ -34,9 +35,7 @@ def json_object(text: bytes | memoryview) -> dict[str, Any]:
     return value
 
 
-def fields(
-    value: Any, what: str, known: dict[str, type | tuple[type, ...]], needed: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def fields(value: Any, what: str, known: Mapping[str, type], needed: tuple[str, ...] = ()) -> dict[str, Any]:
     """An object whose fields are known and have their types.
 
     Args:
@@ -56,10 +55,8 @@ def fields(
                 400,
                 f"{what} has the field {quoted(name, 60)}, which is unknown: leave it out; known are {', '.join(known)}",
             )
-        if type(each) not in (types := known[name] if isinstance(known[name], tuple) else (known[name],)):
-            raise RequestError(
-                400, f"{name} of {what} is {_kind(each)}: send {' or '.join(_KINDS[kind] for kind in types)}"
-            )
+        if type(each) is not known[name]:
+            raise RequestError(400, f"{name} of {what} is {_kind(each)}: send {_KINDS[known[name]]}")
     for name in needed:
         if name not in value:
             raise RequestError(400, f"{what} has no {name}: add it")

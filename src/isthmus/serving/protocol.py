@@ -20,9 +20,9 @@ from isthmus.text import printable, quoted
 __all__ = ["InferenceRequest", "Wanted", "model_metadata", "read_request", "write_response"]
 
 Array = NDArray[Any]
-_REQUEST = {"id": str, "parameters": dict, "inputs": list, "outputs": list}
-_INPUT = {"name": str, "shape": list, "datatype": str, "parameters": dict, "data": list}
-_OUTPUT = {"name": str, "parameters": dict}
+_REQUEST: dict[str, type] = {"id": str, "parameters": dict, "inputs": list, "outputs": list}
+_INPUT: dict[str, type] = {"name": str, "shape": list, "datatype": str, "parameters": dict, "data": list}
+_OUTPUT: dict[str, type] = {"name": str, "parameters": dict}
 
 
 class Wanted(NamedTuple):
@@ -188,17 +188,18 @@ def _require_all(found: Mapping[str, Array], ports: Mapping[str, Port]) -> None:
 def _shape(sides: list[Any], port: Port, settings: Settings) -> tuple[int, ...]:
     """The shape of an input, as that of the model."""
     expected = ", ".join(map(str, ("n", *port.shape)))
-    if any(type(side) is not int for side in sides) or tuple(sides[1:]) != port.shape or not sides or sides[0] < 1:
+    whole = tuple(int(side) for side in sides if type(side) is int or (type(side) is float and side.is_integer()))
+    if len(whole) < len(sides) or whole[1:] != port.shape or not whole or whole[0] < 1:
         raise RequestError(
             400,
             f"the input {printable(port.name)!r} has the shape {quoted(sides, 60)}: send [{expected}], with n of 1 or more",
         )
-    if sides[0] > settings.max_rows:
+    if whole[0] > settings.max_rows:
         raise RequestError(
-            413,
-            f"the input {printable(port.name)!r} has {quoted(sides[0], 40)} rows, and {settings.max_rows} are allowed: send fewer",
+            400,
+            f"the input {printable(port.name)!r} has {quoted(whole[0], 40)} rows, and {settings.max_rows} are allowed: send fewer",
         )
-    return tuple(sides)
+    return whole
 
 
 def _values(tensor: dict[str, Any], shape: tuple[int, ...], port: Port, binary: memoryview) -> tuple[Array, memoryview]:

@@ -22,29 +22,26 @@ def input_schema(port: Port, max_rows: int) -> Json:
         port: the input.
         max_rows: that are allowed.
     """
-    wanted = datatype_of(port)
-    taken = ["BYTES"] if wanted == "BYTES" else [wanted, *(each for each in DATATYPES if each not in {wanted, "BYTES"})]
-    scalar = _scalar(port)
-    if wanted != "BYTES":
-        scalar = {"type": ["number", "boolean", "null"]}  # what each datatype allows of it, the server checks
-    flat: Json = {"type": "array", "items": scalar, "minItems": prod(port.shape)}
-    nested = scalar
-    for side in reversed(port.shape):
-        nested = {"type": "array", "items": nested, "minItems": side, "maxItems": side}
-    nested = {"type": "array", "items": nested, "minItems": 1, "maxItems": max_rows}
+    rows = {"type": "integer", "minimum": 1, "maximum": max_rows}
+    common: Json = {"name": {"const": port.name}, "shape": _shape(port, rows)}
+    common["parameters"] = {"type": "object", "maxProperties": 0}
+    variants = [
+        {"datatype": {"enum": datatypes}, "data": _data(port, scalar, max_rows)}
+        for datatypes, scalar in _datatypes(port)
+    ]
     return {
         "type": "object",
         "title": port.name,
-        **({"description": f"The column {port.column}, {port.kind}."} if port.column else {}),
-        "properties": {
-            "name": {"const": port.name},
-            "datatype": {"enum": taken, "description": f"{wanted}, or another one whose values it can hold exactly."},
-            "shape": _shape(port, {"type": "integer", "minimum": 1, "maximum": max_rows}),
-            "parameters": {"type": "object", "maxProperties": 0},
-            "data": {"anyOf": [flat, nested]} if port.shape else flat,
-        },
-        "required": ["name", "datatype", "shape", "data"],
-        "additionalProperties": False,
+        "description": f"{f'The column {port.column}, {port.kind}. ' if port.column else ''}Its datatype is {datatype_of(port)}"
+        "; others are taken if that can hold the values exactly.",
+        "anyOf": [
+            {
+                "properties": {**common, **variant},
+                "required": ["name", "shape", "datatype", "data"],
+                "additionalProperties": False,
+            }
+            for variant in variants
+        ],
     }
 
 
@@ -62,7 +59,12 @@ def output_schema(port: Port) -> Json:
         "properties": {
             "name": {"const": port.name},
             "datatype": {"const": datatype_of(port)},
-            "shape": _shape(port, {"type": "integer", "minimum": 1}),
+            "shape": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1},
+                "minItems": 1 + len(port.shape),
+                "maxItems": 1 + len(port.shape),
+            },
             "parameters": {
                 "type": "object",
                 "properties": size,
@@ -82,6 +84,30 @@ def example_tensor(port: Port) -> list[Any]:
     if port.kind in {"integer", "boolean"} and _dtype(port).kind == "f":
         value = 1
     return [value] * prod(port.shape)
+
+
+def _datatypes(port: Port) -> list[tuple[list[str], Json]]:
+    """The datatypes that an input takes, its own first, and a value of them."""
+    own = datatype_of(port)
+    if own == "BYTES":
+        return [([own], _scalar(port))]
+    integer = {"type": ["integer", "null"] if port.kind == "date" else "integer"}
+    groups: dict[str, Json] = {"f": {"type": ["number", "null"]}, "iu": integer, "b": {"type": "boolean"}}
+    return [
+        ([name for name, dtype in DATATYPES.items() if dtype != "string" and np.dtype(dtype).kind in kinds], scalar)
+        for kinds, scalar in sorted(groups.items(), key=lambda group: _dtype(port).kind not in group[0])
+    ]
+
+
+def _data(port: Port, scalar: Json, max_rows: int) -> Json:
+    """All values by rows, or nested lists."""
+    flat: Json = {"type": "array", "items": scalar, "minItems": prod(port.shape)}
+    if not port.shape:
+        return flat
+    nested = scalar
+    for side in reversed(port.shape):
+        nested = {"type": "array", "items": nested, "minItems": side, "maxItems": side}
+    return {"anyOf": [flat, {"type": "array", "items": nested, "minItems": 1, "maxItems": max_rows}]}
 
 
 def _shape(port: Port, rows: Json) -> Json:

@@ -42,7 +42,7 @@ def datatype_of(port: Port) -> str:
     return _NAMES[port.dtype]
 
 
-def from_json(data: Any, datatype: str, shape: Sequence[int], port: Port) -> Array:
+def from_json(data: list[Any], datatype: str, shape: Sequence[int], port: Port) -> Array:
     """The values of a tensor in JSON, nested or flat.
 
     Args:
@@ -151,10 +151,8 @@ def _pieces(flat: list[Any], allowed: set[type], what: str, port: Port) -> Itera
         yield begin, piece
 
 
-def _flat(data: Any, shape: Sequence[int], port: Port) -> list[Any]:
+def _flat(data: list[Any], shape: Sequence[int], port: Port) -> list[Any]:
     """The values by rows."""
-    if not isinstance(data, list):
-        raise _refused(port, f"has {_shown(data)} as data: send a list")
     if data and isinstance(data[0], list):
         for level, side in enumerate(shape):
             rows = [data] if level == 0 else data

@@ -233,16 +233,14 @@ async def _refused(_: Request, error: RequestError) -> Response:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     """What is unknown, or has another method."""
-    path = quoted(request.url.path, 100)
-    if error.status_code == 405:
-        message = (
-            f"{path} has no method {quoted(request.method, 20)}: use {(error.headers or {}).get('Allow', 'another')}"
-        )
+    path, headers = quoted(request.url.path, 100), dict(error.headers or {})
+    message = str(error.detail)
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # Starlette's order is that of a set
+        message = f"{path} has no method {quoted(request.method, 20)}: use {headers['Allow']}"
     elif error.status_code == 404:
         message = f"there is no {path}: see /openapi.json"
-    else:
-        message = str(error.detail)
-    return _json({"error": message}, error.status_code, dict(error.headers or {}))
+    return _json({"error": message}, error.status_code, headers)
 
 
 async def _gone(_: Request, __: ClientDisconnect) -> Response:

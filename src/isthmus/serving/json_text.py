@@ -11,6 +11,8 @@ from isthmus.text import quoted
 
 __all__ = ["fields", "json_object"]
 
+_LISTS = 2**19  # and objects; millions would hold up all threads while Python counts them
+
 
 def json_object(text: bytes | memoryview) -> dict[str, Any]:
     """The object that a JSON text holds. NaN and Infinity may be spelled as Python, NumPy's users and RapidJSON spell them.
@@ -19,11 +21,15 @@ def json_object(text: bytes | memoryview) -> dict[str, Any]:
         text: in UTF-8.
 
     Raises:
-        RequestError: it is no JSON, is nested too deep, has a name twice or an integer of thousands of digits, or is no object.
+        RequestError: it is no JSON, is nested too deep, has too many lists, a name twice or an integer of thousands of
+            digits, or is no object.
     """
+    raw = bytes(text)
+    if raw.count(b"[") + raw.count(b"{") > _LISTS:
+        raise RequestError(413, f"the JSON has more than {_LISTS} lists: send data as one flat list, or as binary data")
     try:
         # functions of Python, between which other threads run: a long text does not hold up the event loop
-        value = json.loads(str(text, "utf-8"), parse_float=_number, parse_int=_integer, object_pairs_hook=_once)
+        value = json.loads(str(raw, "utf-8"), parse_float=_number, parse_int=_integer, object_pairs_hook=_once)
     except RecursionError:
         raise RequestError(400, "the JSON is nested too deep: send lists as deep as the shapes") from None
     except UnicodeDecodeError as error:

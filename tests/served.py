@@ -12,16 +12,43 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import uvicorn
 
-from isthmus.serving import ServedModel, open_model
+from isthmus.errors import DataError
+from isthmus.runtime.manifest import Port
+from isthmus.serving import Entry, ServedModel, open_model
 from isthmus.serving.app import make_app
 from isthmus.serving.entry_points import FixedRepository
 from isthmus.serving.settings import Settings
 
-__all__ = ["EXPORTED", "Answer", "ask", "exported", "served"]
+__all__ = ["EXPORTED", "Answer", "Doubling", "ask", "exported", "served"]
 
 EXPORTED = Path(__file__).parent / "files" / "exported-1"
+
+
+class Doubling(ServedModel):
+    """It doubles rows, refuses 13, and waits while `free` is not set."""
+
+    name, version, platform = "doubling", "1", "isthmus_onnx"
+
+    def __init__(self) -> None:
+        port = Port("X", "float32", (1,))
+        self.described, self.entries = (
+            {"missing": "error"},
+            {entry: Entry((port,), (port,)) for entry in ("encode", "decode")},
+        )
+        self.free, self.begun = threading.Event(), threading.Event()
+        self.computed = list[tuple[str, int]]()
+        self.free.set()
+
+    def compute(self, entry: str, inputs: Mapping[str, Any]) -> list[Any]:
+        self.begun.set()
+        assert self.free.wait(10)
+        self.computed.append((entry, len(inputs["X"])))
+        if (inputs["X"] == 13).any():
+            raise DataError(f"row {int(np.argwhere(inputs['X'] == 13)[0, 0])} is 13: correct it")
+        return [inputs["X"] * 2]
 
 
 class Answer(NamedTuple):
@@ -57,6 +84,7 @@ def served(*models: ServedModel, settings: Settings | None = None) -> Iterator[i
     config = uvicorn.Config(app, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**16)  # else the system reads megabytes for a client
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started:

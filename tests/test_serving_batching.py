@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
 import pytest
+from served import Doubling
 
 from isthmus.errors import DataError
-from isthmus.runtime.manifest import Port
-from isthmus.serving import Entry, ServedModel
 from isthmus.serving.batching import Batcher, BusyError, Computation
 from isthmus.serving.settings import Settings
 
 Array = np.ndarray[Any, Any]
 LATER = 20.0
-
-
-class Doubling(ServedModel):
-    """It doubles rows, refuses 13, and waits while `free` is not set."""
-
-    name, version, platform = "doubling", "1", "isthmus_onnx"
-
-    def __init__(self) -> None:
-        port = Port("X", "float32", (1,))
-        self.described, self.entries = {}, {entry: Entry((port,), (port,)) for entry in ("encode", "decode")}
-        self.free, self.begun = threading.Event(), threading.Event()
-        self.computed = list[tuple[str, int]]()
-        self.free.set()
-
-    def compute(self, entry: str, inputs: Mapping[str, Array]) -> list[Array]:
-        self.begun.set()
-        assert self.free.wait(10)
-        self.computed.append((entry, len(inputs["X"])))
-        if (inputs["X"] == 13).any():
-            raise DataError(f"row {int(np.argwhere(inputs['X'] == 13)[0, 0])} is 13: correct it")
-        return [inputs["X"] * 2]
 
 
 def rows(*values: float) -> dict[str, Array]:
@@ -122,7 +99,7 @@ def test_after_requests_came_together_the_next_ones_are_awaited() -> None:
         alone = await asyncio.wait_for(ask(batcher, 5), 5)  # nobody else comes: the wait is bounded
         assert alone[0].tolist() == [[10]]
 
-    assert [each.requests for each in run(work, batch_wait_ms=300)] == [1, 2, 2, 1]
+    assert [each.requests for each in run(work, batch_wait_ms=600)] == [1, 2, 2, 1]
 
 
 def test_only_the_request_at_fault_fails_with_its_own_row() -> None:

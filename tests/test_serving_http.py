@@ -9,14 +9,14 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from served import EXPORTED, Answer, ask, exported, served
+from served import EXPORTED, Answer, Doubling, ask, exported, served
 
 import isthmus.runtime
 from isthmus.serving.settings import Settings
@@ -244,7 +244,7 @@ def test_answers_are_compressed_as_the_client_accepts(port: int) -> None:
 
 
 def test_bodies_are_limited() -> None:
-    limits = Settings(max_body_bytes=20_000, max_decompressed_bytes=100_000, max_json_bytes=50_000, max_rows=100)
+    limits = Settings(max_body_bytes=20_000, max_decompressed_bytes=100_000, max_json_bytes=50_000, max_values=400)
     with served(exported(), settings=limits) as port:
         assert ask(port, DECODE, CODES).status == 200
         bomb = gzip.compress(b" " * 10_000_000)
@@ -252,7 +252,7 @@ def test_bodies_are_limited() -> None:
             (b" " * 20_001, {}, 413, "more than 20000 bytes: send"),
             (bomb, {"Content-Encoding": "gzip"}, 413, "more than 100000 bytes when decompressed"),
             (gzip.compress(b" " * 60_000), {"Content-Encoding": "gzip"}, 413, "has 60000 bytes, and 50000 are allowed"),
-            (changed(shape=[101, 2], data=[0] * 202), {}, 400, "has 101 rows, and 100 are allowed"),
+            (changed(shape=[81, 2], data=[0] * 162), {}, 400, "has 81 rows, and 80 are allowed"),
         ):
             answer = ask(port, DECODE, body, headers)
             assert sentence in answer.error
@@ -264,7 +264,7 @@ def test_bodies_are_limited() -> None:
 
 
 def test_slow_and_cut_off_bodies_hold_nothing() -> None:
-    with served(exported(), settings=Settings(request_seconds=0.2, max_in_flight=1)) as port:
+    with served(exported(), settings=Settings(request_seconds=0.5, max_in_flight=1)) as port:
         head = f"POST {DECODE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(JSON)}\r\n\r\n".encode()
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(head + JSON[:9])
@@ -284,17 +284,64 @@ def test_slow_and_cut_off_bodies_hold_nothing() -> None:
         assert answer.status == 200
 
 
+def doubled(*values: float) -> dict[str, Any]:
+    return {"inputs": [{"name": "X", "datatype": "FP32", "shape": [len(values), 1], "data": list(values)}]}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for what happens soon."""
+    stop = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < stop
+        time.sleep(0.005)
+
+
+def test_who_goes_away_or_takes_too_long_leaves_the_queue() -> None:
+    model, path = Doubling(), "/v2/models/doubling.encode/infer"
+    with served(model, settings=Settings(max_queued=1, request_seconds=0.5)) as port, ThreadPoolExecutor(4) as pool:
+        model.free.clear()
+        computed = pool.submit(ask, port, path, doubled(1))
+        assert model.begun.wait(10)
+        body = json.dumps(doubled(2)).encode()
+        with socket.create_connection(("127.0.0.1", port)) as gone:
+            gone.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            until(lambda: ask(port, path, doubled(3)).status == 503)  # the queue is full
+        until(lambda: (answer := ask(port, path, doubled(4))).status != 503 and answer.status == 504)
+        assert computed.result().status == 504
+        assert computed.result().error == "the answer took more than 0.5 seconds: send fewer rows, or try later"
+        model.free.set()
+        assert ask(port, path, doubled(5)).json["outputs"][0]["data"] == [10.0]
+    assert model.computed == [("encode", 1), ("encode", 1)]  # the first and the last
+
+
+@pytest.mark.thorough
+def test_a_client_that_does_not_read_holds_nothing() -> None:
+    body = json.dumps(changed(shape=[60_000, 2], data=[0.5] * 120_000)).encode()
+    with (
+        served(exported(), settings=Settings(max_held_bytes=5_000_000, request_seconds=1)) as port,
+        socket.socket() as slow,
+    ):
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", port))
+        slow.sendall(f"POST {DECODE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert slow.recv(12) == b"HTTP/1.1 200"
+        busy = ask(port, DECODE, body)
+        assert (busy.status, busy.headers["retry-after"]) == (503, "1")
+        assert busy.error == "the server holds too many large requests: try again later"
+        until(lambda: ask(port, DECODE, body).status == 200)
+
+
 def test_health_answers_while_large_bodies_are_read(port: int) -> None:
-    large = changed(shape=[60_000, 2], data=[0.123456789] * 120_000)
+    large = changed(shape=[40_000, 2], data=[0.123456789] * 80_000)
     body, slowest = json.dumps(large).encode(), 0.0
     with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(ask, port, DECODE, body) for _ in range(3)]
+        waiting = [pool.submit(ask, port, DECODE, body) for _ in range(2)]
         while not waiting[-1].done():
             begin = time.perf_counter()
             assert ask(port, "/v2/health/live").status == 200
             slowest = max(slowest, time.perf_counter() - begin)
         sizes = {len(each.result().json["outputs"][0]["data"]) for each in waiting}
-    assert sizes == {60_000}
+    assert sizes == {40_000}
     assert slowest < 0.5
 
 

@@ -22,6 +22,7 @@ from isthmus.errors import DataError
 from isthmus.serving.batching import BusyError
 from isthmus.serving.bodies import (
     HeldBytes,
+    LargeResponse,
     accepted_encoding,
     compressed,
     decompressed,
@@ -210,6 +211,8 @@ class _Server:
             body = await self._work(len(body), compressed, body, encoding)
             headers["Content-Encoding"] = encoding
         kind = "application/json" if json_bytes is None else "application/octet-stream"
+        if len(body) > _LARGE:
+            return LargeResponse(body, headers, kind, self._held, self._settings.request_seconds)
         return Response(body, headers=headers, media_type=kind)
 
     async def _work(self, size: int, function: Callable[..., T], *arguments: Any) -> T:

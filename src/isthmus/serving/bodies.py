@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from isthmus.serving.request_error import RequestError
 from isthmus.serving.settings import Settings
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 _WINDOWS = {"gzip": 31, "deflate": 15}  # of zlib: what follows the header of gzip, and of zlib itself
+_PART = 2**18  # bytes of an answer that are sent at once
 _DISCARDED = 4  # times the limit of a body that are read and thrown away, so that the client reads why
 
 
@@ -52,6 +55,42 @@ class HeldBytes:
         self.count -= count
 
 
+class LargeResponse(Response):
+    """An answer whose bytes are counted until the client has read them, and which is given up for a client that does not.
+
+    Args:
+        content: the body.
+        headers: of the answer.
+        media_type: of the body.
+        held: counts the bytes.
+        seconds: for each part.
+
+    Raises:
+        RequestError: too many bytes are held already.
+    """
+
+    def __init__(
+        self, content: bytes, headers: Mapping[str, str], media_type: str, held: HeldBytes, seconds: float
+    ) -> None:
+        held.add(len(content))
+        super().__init__(content, headers=headers, media_type=media_type)
+        self._held, self._seconds = held, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = memoryview(self.body)
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for begin in range(0, len(body), _PART):
+                part = bytes(body[begin : begin + _PART])
+                async with asyncio.timeout(self._seconds):
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            return  # the server then closes the connection
+        finally:
+            self._held.remove(len(body))
+
+
 async def read_body(request: Request, settings: Settings, held: HeldBytes) -> bytes:
     """The body as it was sent, whose bytes are counted.
 
@@ -59,12 +98,13 @@ async def read_body(request: Request, settings: Settings, held: HeldBytes) -> by
         RequestError: it is too large, or does not come in time.
     """
     chunks, size, most = list[bytes](), 0, settings.max_body_bytes
-    declared = request.headers.get("content-length", "0")
+    length = request.headers.get("content-length", "")
+    declared = int(length) if length.isascii() and length.isdigit() else 0
     stream = request.stream()
     try:
         async with asyncio.timeout(settings.request_seconds):
-            if int(declared) > most:
-                await _discard(stream, int(declared), most)
+            if declared > most:
+                await _discard(stream, declared, most)
                 raise _too_large(most)
             async for chunk in stream:
                 size += len(chunk)

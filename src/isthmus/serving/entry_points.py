@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import NamedTuple, Protocol
 
 from isthmus.serving.batching import Batcher
@@ -78,6 +79,11 @@ class EntryPoint(NamedTuple):
     def model(self) -> ServedModel:
         """The model."""
         return self.batcher.model
+
+    def most_rows(self, settings: Settings) -> int:
+        """The rows that a request may have."""
+        sides = self.model.entries[self.entry]
+        return settings.most_rows(max(sum(prod(port.shape) for port in ports) for ports in sides))
 
 
 def entry_points(repository: Repository) -> list[EntryPoint]:

@@ -235,7 +235,7 @@ def _request_schema(each: EntryPoint, settings: Settings) -> Json:
     entry = each.model.entries[each.entry]
     inputs: Json = {
         "type": "array",
-        "items": {"anyOf": [input_schema(port, settings.max_rows) for port in entry.inputs]},
+        "items": {"anyOf": [input_schema(port, each.most_rows(settings)) for port in entry.inputs]},
         "minItems": len(entry.inputs),
         "maxItems": len(entry.inputs),
     }

@@ -161,7 +161,7 @@ def _inputs(asked: list[Any], binary: memoryview, called: EntryPoint, settings: 
                 400,
                 f"the input {printable(name)!r} has the datatype {quoted(datatype, 40)}: use {', '.join(DATATYPES)}",
             )
-        shape = _shape(tensor["shape"], ports[name], settings)
+        shape = _shape(tensor["shape"], ports[name], called.most_rows(settings))
         values, binary = _values(tensor, shape, ports[name], binary)
         found[name] = fitted(values, datatype, ports[name])
     if len(binary):
@@ -185,19 +185,19 @@ def _require_all(found: Mapping[str, Array], ports: Mapping[str, Port]) -> None:
         )
 
 
-def _shape(sides: list[Any], port: Port, settings: Settings) -> tuple[int, ...]:
+def _shape(sides: list[Any], port: Port, most: int) -> tuple[int, ...]:
     """The shape of an input, as that of the model."""
     expected = ", ".join(map(str, ("n", *port.shape)))
     whole = tuple(int(side) for side in sides if type(side) is int or (type(side) is float and side.is_integer()))
     if len(whole) < len(sides) or whole[1:] != port.shape or not whole or whole[0] < 1:
         raise RequestError(
             400,
-            f"the input {printable(port.name)!r} has the shape {quoted(sides, 60)}: send [{expected}], with n of 1 or more",
+            f"the input {printable(port.name)!r} has the shape {quoted(sides[:9], 60)}: send [{expected}], with n of 1 or more",
         )
-    if whole[0] > settings.max_rows:
+    if whole[0] > most:
         raise RequestError(
             400,
-            f"the input {printable(port.name)!r} has {quoted(whole[0], 40)} rows, and {settings.max_rows} are allowed: send fewer",
+            f"the input {printable(port.name)!r} has {quoted(whole[0], 40)} rows, and {most} are allowed: send fewer",
         )
     return whole
 

@@ -15,11 +15,12 @@ class Settings:
         max_body_bytes: of the body of a request, as it is sent.
         max_decompressed_bytes: of the body of a request, after decompression.
         max_json_bytes: of the JSON text of a request; larger tensors are sent in the binary form.
-        max_held_bytes: of the bodies of all requests at the same time.
+        max_held_bytes: of the bodies of all requests and large answers at the same time.
         max_rows: of a request.
+        max_values: of the inputs of a request, and of its outputs; it limits the rows of large examples.
         max_in_flight: requests that are read, wait or are computed at the same time, of all models.
         max_queued: requests of a model that wait for their computation.
-        request_seconds: for reading a body; and again for waiting and computing.
+        request_seconds: for reading a body; for waiting and computing; for each part of an answer that a client reads.
         batch_wait_ms: for which a free model waits for more requests, after requests came together; 0: it never waits.
         max_batch_rows: that are computed together.
         threads: computations of one model at the same time.
@@ -30,9 +31,18 @@ class Settings:
     max_json_bytes: int = 16 * 2**20
     max_held_bytes: int = 512 * 2**20
     max_rows: int = 65_536
+    max_values: int = 2**24
     max_in_flight: int = 512
     max_queued: int = 256
     request_seconds: float = 30.0
     batch_wait_ms: float = 1.0
     max_batch_rows: int = 1024
     threads: int = 1
+
+    def most_rows(self, values: int) -> int:
+        """The rows that a request may have.
+
+        Args:
+            values: of one row.
+        """
+        return max(1, min(self.max_rows, self.max_values // max(1, values)))

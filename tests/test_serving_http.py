@@ -7,7 +7,9 @@ import json
 import socket
 import struct
 import sys
+import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,9 @@ import tritonclient.http as triton
 from served import EXPORTED, Answer, Doubling, ask, exported, served
 
 import isthmus.runtime
+from isthmus.serving.bodies import decompressed
+from isthmus.serving.protocol import read_request
+from isthmus.serving.request_error import RequestError
 from isthmus.serving.settings import Settings
 
 sys.path.insert(0, str(EXPORTED.parent))
@@ -204,6 +209,20 @@ def test_a_wrong_request_is_refused_in_one_sentence(port: int, sentence: str) ->
     assert answer.status == status
 
 
+def test_the_inputs_of_a_table_belong_together(port: int) -> None:
+    given = [plain(name, values) for name, values in tensors(slice(0, 2)).items()]
+    shorter = plain("x", tensors(slice(0, 1))["x"])
+    for inputs, sentence in (
+        ([shorter, *given[1:]], "the input 'x' has 1 rows, and 'n' has 2: send as many of each"),
+        ([*given[:4], given[0]], "the input 'x' comes twice"),
+        (given[:4], "the input 'day' is lacking: send x, n, kind, big, day"),
+    ):
+        answer = ask(port, INFER, {"inputs": inputs})
+        assert sentence in answer.error
+        assert answer.status == 400
+    assert ask(port, INFER, {"inputs": given[::-1]}).body == ask(port, INFER, {"inputs": given}).body  # in any order
+
+
 def test_unknown_paths_and_methods_are_refused(port: int) -> None:
     for path, method, status, sentence in (
         ("/v2/models/mixed/versions/2/infer", "POST", 404, f"has the version {VERSION}, not '2'"),
@@ -296,22 +315,46 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_who_goes_away_or_takes_too_long_leaves_the_queue() -> None:
+def test_who_goes_away_leaves_the_queue() -> None:
     model, path = Doubling(), "/v2/models/doubling.encode/infer"
-    with served(model, settings=Settings(max_queued=1, request_seconds=0.5)) as port, ThreadPoolExecutor(4) as pool:
+    with served(model, settings=Settings(max_queued=1)) as port, ThreadPoolExecutor(4) as pool:
         model.free.clear()
-        computed = pool.submit(ask, port, path, doubled(1))
+        first = pool.submit(ask, port, path, doubled(1))
         assert model.begun.wait(10)
         body = json.dumps(doubled(2)).encode()
         with socket.create_connection(("127.0.0.1", port)) as gone:
             gone.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            until(lambda: ask(port, path, doubled(3)).status == 503)  # the queue is full
-        until(lambda: (answer := ask(port, path, doubled(4))).status != 503 and answer.status == 504)
-        assert computed.result().status == 504
-        assert computed.result().error == "the answer took more than 0.5 seconds: send fewer rows, or try later"
+            time.sleep(0.05)
+            assert ask(port, path, doubled(3)).status == 503  # the queue is full
+        time.sleep(0.05)
+        last = pool.submit(ask, port, path, doubled(4))  # takes the place
+        time.sleep(0.05)
         model.free.set()
-        assert ask(port, path, doubled(5)).json["outputs"][0]["data"] == [10.0]
-    assert model.computed == [("encode", 1), ("encode", 1)]  # the first and the last
+        assert first.result().status == 200
+        assert last.result().json["outputs"][0]["data"] == [8.0]
+    assert model.computed == [("encode", 1), ("encode", 1)]
+
+
+def test_an_answer_that_takes_too_long_is_given_up() -> None:
+    model, path = Doubling(), "/v2/models/doubling.encode/infer"
+    with served(model, settings=Settings(request_seconds=0.1)) as port:
+        model.free.clear()
+        late = ask(port, path, doubled(1))
+        assert late.status == 504
+        assert late.error == "the answer took more than 0.1 seconds: send fewer rows, or try later"
+        model.free.set()
+        assert ask(port, path, doubled(5)).status == 200
+
+
+def test_decompression_takes_no_more_memory_than_allowed() -> None:
+    bomb = gzip.compress(bytes(20_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError, match="more than 100000 bytes when decompressed"):
+            decompressed(bomb, "gzip", 100_000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.thorough
@@ -331,6 +374,21 @@ def test_a_client_that_does_not_read_holds_nothing() -> None:
         until(lambda: ask(port, DECODE, body).status == 200)
 
 
+def test_large_bodies_are_read_beside_the_event_loop(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = list[str]()
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return read_request(*arguments)
+
+    monkeypatch.setattr("isthmus.serving.app.read_request", noted)
+    large = json.dumps(changed(shape=[9_000, 2], data=[0.125] * 18_000)).encode()
+    for body, headers in ((CODES, {}), (large, {}), (gzip.compress(large), {"Content-Encoding": "gzip"})):
+        assert ask(port, DECODE, body, headers).status == 200
+    assert ["isthmus-bodies" in name for name in threads] == [False, True, True]
+
+
+@pytest.mark.thorough
 def test_health_answers_while_large_bodies_are_read(port: int) -> None:
     large = changed(shape=[40_000, 2], data=[0.123456789] * 80_000)
     body, slowest = json.dumps(large).encode(), 0.0

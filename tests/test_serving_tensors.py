@@ -144,6 +144,15 @@ def test_another_datatype_is_taken_if_each_value_stays_the_same() -> None:
                         fitted(one, name, own)
 
 
+def test_the_first_numbers_beyond_the_integers_are_refused() -> None:
+    """Their limits are no floating-point numbers: a comparison with them rounds."""
+    for dtype, beyond in (("int64", 2.0**63), ("uint64", 2.0**64), ("int32", 2.0**31), ("uint8", 256.0)):
+        with pytest.raises(RequestError, match="cannot hold exactly"):
+            fitted(np.array([beyond]), "FP64", port(dtype))
+        below = np.nextafter(beyond, 0) if beyond > 2**53 else beyond - 1
+        assert fitted(np.array([below]), "FP64", port(dtype)).tolist() == [int(below)]
+
+
 def equal(value: Any, dtype: np.dtype[Any]) -> bool:
     """Whether a dtype holds a number exactly, by Python's integers and fractions, which are exact."""
     if dtype.kind == "f":

@@ -147,6 +147,7 @@ WRONG: dict[str, tuple[int, Any, dict[str, str]]] = {
     # the body as JSON
     "the body is no JSON": (400, b"{", {}),
     "nested too deep": (400, b"[" * 100_000, {}),
+    "more than 524288 lists: send data as one flat list": (413, b"[" + b"[]," * 600_000 + b"0]", {}),
     "is no UTF-8 at byte 0": (400, b"\xff\xfe", {}),
     "the JSON is a list: send an object": (400, [], {}),
     "has 'inputs' twice": (400, TWICE, {}),
@@ -335,6 +336,26 @@ def test_who_goes_away_leaves_the_queue() -> None:
     assert model.computed == [("encode", 1), ("encode", 1)]
 
 
+def test_what_grows_by_decompression_is_counted() -> None:
+    def zeros(rows: int) -> tuple[bytes, dict[str, str]]:
+        tensor = {"name": "X", "datatype": "FP32", "shape": [rows, 1], "parameters": {"binary_data_size": 4 * rows}}
+        body, headers = binary({"inputs": [tensor]}, bytes(4 * rows))
+        return gzip.compress(body), headers | {"Content-Encoding": "gzip"}
+
+    model, path = Doubling(), "/v2/models/doubling.encode/infer"
+    with (
+        served(model, settings=Settings(max_body_bytes=1000, max_held_bytes=350_000)) as port,
+        ThreadPoolExecutor() as pool,
+    ):
+        model.free.clear()
+        held = pool.submit(ask, port, path, *zeros(25_000))  # 100 kB, and as much for its outputs
+        assert model.begun.wait(10)
+        assert ask(port, path, *zeros(65_000)).error == "the server holds too many large requests: try again later"
+        model.free.set()
+        assert held.result().status == 200
+        assert ask(port, path, *zeros(25_000)).status == 200
+
+
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
     model, path = Doubling(), "/v2/models/doubling.encode/infer"
     with served(model, settings=Settings(request_seconds=0.1)) as port:
@@ -361,7 +382,9 @@ def test_decompression_takes_no_more_memory_than_allowed() -> None:
 def test_a_client_that_does_not_read_holds_nothing() -> None:
     body = json.dumps(changed(shape=[60_000, 2], data=[0.5] * 120_000)).encode()
     with (
-        served(exported(), settings=Settings(max_held_bytes=5_000_000, request_seconds=1)) as port,
+        served(
+            exported(), settings=Settings(max_held_bytes=8_000_000, max_body_bytes=2_000_000, request_seconds=1)
+        ) as port,
         socket.socket() as slow,
     ):
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

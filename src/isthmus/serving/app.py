@@ -99,7 +99,7 @@ class _Server:
 
     def __init__(self, repository: Repository, settings: Settings, tokens: bool) -> None:
         self._repository, self._settings, self._tokens = repository, settings, tokens
-        self._held, self._in_flight = HeldBytes(settings.max_held_bytes), 0
+        self._held, self._in_flight = HeldBytes(max(settings.max_held_bytes, 4 * settings.max_body_bytes)), 0
         self._threads = ThreadPoolExecutor(2, "isthmus-bodies")
 
     async def live(self, request: Request) -> Response:
@@ -137,14 +137,15 @@ class _Server:
         known = request.scope["isthmus"] = {"model": called.model.name, "entry": called.entry}
         json_bytes = header_length(request)
         require_media_type(request, json_bytes is not None)
-        with self._counted(), called.batcher.in_use():
-            body = await read_body(request, self._settings, self._held)
+        with self._counted(), called.batcher.in_use(), self._held.hold() as take:
+            body = await read_body(request, self._settings, take)
             try:
                 async with asyncio.timeout(self._settings.request_seconds):
                     asked = await self._read(request, body, json_bytes, called)
                     known["rows"] = asked.rows
+                    take(sum(each.nbytes for each in asked.inputs.values()))
                     values = await self._computed(request, called, asked)
-                    size = sum(each.nbytes for each in values)
+                    take(size := sum(each.nbytes for each in values))
                     content, length = await self._work(size, write_response, asked, called, values)
                     return await self._encoded(request, content, length)
             except TimeoutError:
@@ -156,8 +157,6 @@ class _Server:
                 raise RequestError(
                     503, "there is too little memory for this request: send fewer rows", _LATER
                 ) from None
-            finally:
-                self._held.remove(len(body))
 
     def _called(self, request: Request) -> EntryPoint:
         return find(self._repository, request.path_params["name"], request.path_params.get("version"))

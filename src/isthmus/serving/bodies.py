@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,6 +55,21 @@ class HeldBytes:
         """Counts fewer bytes."""
         self.count -= count
 
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """A function that counts more bytes, all of which are no longer counted after it."""
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            self.add(count)
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self.remove(taken)
+
 
 class LargeResponse(Response):
     """An answer whose bytes are counted until the client has read them, and which is given up for a client that does not.
@@ -91,8 +107,13 @@ class LargeResponse(Response):
             self._held.remove(len(body))
 
 
-async def read_body(request: Request, settings: Settings, held: HeldBytes) -> bytes:
-    """The body as it was sent, whose bytes are counted.
+async def read_body(request: Request, settings: Settings, take: Callable[[int], None]) -> bytes:
+    """The body as it was sent.
+
+    Args:
+        request: the request.
+        settings: the limits.
+        take: counts bytes that are held.
 
     Raises:
         RequestError: it is too large, or does not come in time.
@@ -111,16 +132,12 @@ async def read_body(request: Request, settings: Settings, held: HeldBytes) -> by
                 if size > most:
                     await _discard(stream, size, most)
                     raise _too_large(most)
-                held.add(len(chunk))
+                take(len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
-        held.remove(sum(map(len, chunks)))
         raise RequestError(
             408, f"the body did not arrive within {settings.request_seconds:g} seconds: send less, or faster"
         ) from None
-    except BaseException:
-        held.remove(sum(map(len, chunks)))
-        raise
     return b"".join(chunks)
 
 

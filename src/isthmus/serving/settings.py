@@ -15,7 +15,7 @@ class Settings:
         max_body_bytes: of the body of a request, as it is sent.
         max_decompressed_bytes: of the body of a request, after decompression.
         max_json_bytes: of the JSON text of a request; larger tensors are sent in the binary form.
-        max_held_bytes: of the bodies of all requests and large answers at the same time.
+        max_held_bytes: of the bodies, inputs and outputs of all requests at the same time; at least four of the largest bodies.
         max_rows: of a request.
         max_values: of the inputs of a request, and of its outputs; it limits the rows of large examples.
         max_in_flight: requests that are read, wait or are computed at the same time, of all models.

@@ -186,7 +186,7 @@ class _Server:
         """The outputs; a client that goes away gives its place in the queue to others."""
         deadline = asyncio.get_running_loop().time() + self._settings.request_seconds
         work = asyncio.ensure_future(called.batcher.submit(called.entry, asked.inputs, deadline))
-        gone = asyncio.ensure_future(request.receive())
+        gone = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -219,6 +219,12 @@ class _Server:
         if size <= _LARGE:
             return function(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+async def _disconnected(request: Request) -> None:
+    """Returns when the client has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _busy() -> RequestError:

@@ -1,0 +1,204 @@
+"""Models by name, from paths that are watched: models that appear, change or go are taken up while the others are served."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isthmus.serving.examples import held_out_examples
+from isthmus.serving.model_paths import ModelPath, Stamp, models_in, stamp_of
+from isthmus.serving.opening import open_model
+from isthmus.serving.served_model import ServedModel
+from isthmus.text import printable
+
+if TYPE_CHECKING:
+    from isthmus.serving.batching import Batcher
+
+__all__ = ["WatchedRepository"]
+
+
+class WatchedRepository:
+    """The models of paths. A thread looks at the paths and loads; batchers are made, exchanged and closed in the event loop.
+
+    A changed model is loaded when two looks have found the same. What is damaged is tried again when it changes; until then the old
+    model is served. A model of a folder of models that is gone is no longer served; a path that was given itself keeps its last model.
+
+    Args:
+        paths: what `model_paths` returned.
+        batcher: makes what answers the requests of a model.
+        log: is told what happens, one sentence each.
+        loaded: is told the name of each model that was loaded (True), or could not be (False).
+        seconds: between two looks.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[ModelPath],
+        batcher: Callable[[ServedModel], Batcher],
+        *,
+        log: Callable[[str], None],
+        loaded: Callable[[str, bool], None],
+        seconds: float = 1.0,
+    ) -> None:
+        self._named = {name: path for name, path in paths if name is not None}
+        self._folders = dict[Path, dict[str, Path]]((path, {}) for name, path in paths if name is None)
+        self._batcher, self._log, self._loaded, self._seconds = batcher, log, loaded, seconds
+        self._opened: dict[str, ServedModel] = {}  # before the event loop runs
+        self._batchers: dict[str, Batcher] = {}
+        self._tried: dict[str, Stamp] = {}  # of each model what was loaded, or could not be
+        self._seen: dict[str, Stamp | None] = {}  # in the last look
+        self._said: set[str] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._watch, name="isthmus models", daemon=True)
+        self._stop, self._ready = threading.Event(), False
+
+    def load(self) -> list[ServedModel]:
+        """Opens all models, before the event loop runs. What is damaged in a folder of models is left out, and logged.
+
+        Raises:
+            IsthmusError: a path that was given itself holds no model, or a damaged one.
+            OSError: a file cannot be read.
+        """
+        for name, path in self._wanted().items():
+            stamp = self._seen[name] = self._tried[name] = stamp_of(path)
+            try:
+                self._opened[name] = _opened(name, path)
+            except Exception as error:
+                if name in self._named:
+                    raise
+                self._failed(name, error)
+            else:
+                self._loaded(name, True)
+            del stamp
+        return list(self._opened.values())
+
+    async def start(self) -> None:
+        """Starts to serve and to watch."""
+        self._loop = asyncio.get_running_loop()
+        self._batchers = {name: self._batcher(model) for name, model in self._opened.items()}
+        self._opened, self._ready = {}, True
+        self._thread.start()
+
+    def drain(self) -> None:
+        """From now on the server is not ready, and models stay as they are."""
+        self._ready = False
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Ends the watching, and waits for the requests in flight."""
+        self.drain()
+        while self._thread.is_alive():
+            await asyncio.sleep(0.01)
+        batchers, self._batchers = list(self._batchers.values()), {}
+        await asyncio.gather(*(batcher.close() for batcher in batchers), *self._closing)
+
+    def names(self) -> list[str]:
+        """The names of the models that are served."""
+        return sorted(self._batchers)
+
+    def get(self, name: str) -> Batcher:
+        """What answers the requests of a model.
+
+        Raises:
+            KeyError: there is no model of this name.
+        """
+        return self._batchers[name]
+
+    def ready(self) -> bool:
+        """Whether requests are answered: false before the models are loaded, and from the begin of the shutdown."""
+        return self._ready
+
+    def _watch(self) -> None:
+        """Looks at the paths until the end."""
+        while not self._stop.wait(self._seconds):
+            try:
+                self._look()
+            except Exception as error:  # whatever it was, the models in service stay
+                self._say(f"the models cannot be looked at: {type(error).__name__}: {error}")
+
+    def _look(self) -> None:
+        """Loads what has changed, and drops what is gone; both when two looks have found the same."""
+        wanted = self._wanted()
+        seen: dict[str, Stamp | None] = {name: stamp_of(path) for name, path in wanted.items()}
+        seen |= dict.fromkeys(self._tried.keys() - wanted.keys())
+        for name, stamp in seen.items():
+            if stamp == self._tried.get(name) or self._seen.get(name, ()) != stamp or self._stop.is_set():
+                continue
+            if stamp is None:
+                del self._tried[name]
+                self._exchange(name, None)
+            else:
+                self._tried[name] = stamp
+                self._reload(name, wanted[name])
+        self._seen = seen
+        gc.collect()
+
+    def _reload(self, name: str, path: Path) -> None:
+        """Loads a model beside the one that is served."""
+        try:
+            model = _opened(name, path)
+        except Exception as error:
+            self._failed(name, error)
+        else:
+            self._loaded(name, True)
+            self._exchange(name, model)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self._loaded(name, False)
+        serves = name in self._batchers
+        self._log(
+            f"{name} cannot be loaded: {error}; {'the old one is still served' if serves else 'it is left out'} until its files change"
+        )
+
+    def _exchange(self, name: str, model: ServedModel | None) -> None:
+        """Puts a model in the place of that name, in the event loop; the old one ends with its requests in flight."""
+        assert self._loop is not None
+        done = threading.Event()
+
+        def exchange() -> None:
+            old = self._batchers.pop(name, None)
+            if model is not None:
+                self._batchers[name] = self._batcher(model)
+            if old is not None:
+                task = asyncio.ensure_future(old.close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+            was = "" if old is None else f" in place of version {old.model.version}"
+            self._log(f"{name} is gone, and no longer served" if model is None else f"{name} is served: version {model.version}{was}")
+            done.set()
+
+        self._loop.call_soon_threadsafe(exchange)
+        while not done.wait(0.1) and not self._stop.is_set():
+            pass
+
+    def _wanted(self) -> dict[str, Path]:
+        """The paths of all models by name. A folder that cannot be read now has what it had."""
+        wanted = dict(self._named)
+        for folder in self._folders:
+            try:
+                found = models_in(folder)
+            except OSError as error:
+                self._say(f"{printable(folder)} cannot be read: {error.strerror}; its models are kept")
+            else:
+                self._folders[folder] = found.models
+                for left_out in found.left_out:
+                    self._say(left_out)
+            for name, path in self._folders[folder].items():
+                if wanted.setdefault(name, path) != path:
+                    self._say(f"{printable(path)} is left out: {printable(wanted[name])} has its name: rename one of them")
+        return wanted
+
+    def _say(self, sentence: str) -> None:
+        """Logs a sentence once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._log(sentence)
+
+
+def _opened(name: str, path: Path) -> ServedModel:
+    return open_model(path, name, held_out_examples(path))

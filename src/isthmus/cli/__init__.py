@@ -28,6 +28,7 @@ Modules in reading order:
     compress        compressed files
     export          ONNX files
     card            model cards
+    serve           models over HTTP
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from isthmus.cli import (
     finetune,
     reproduce,
     score,
+    serve,
     train,
     transform,
 )
@@ -109,6 +111,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         compress.decompress,
         export.export,
     ],
+    "Serve": [serve.serve],
     "List": [analyze.recipes, components.components, analyze.data],
 }  # the sections of the help
 
@@ -128,7 +131,8 @@ def check_units_once(verb: Callable[P, None]) -> Callable[P, None]:
 
 for panel, verbs in VERBS.items():
     for verb in verbs:
-        app.command(rich_help_panel=panel)(check_units_once(verb))
+        # a server runs where only the runtime is installed, and its models warn in each request
+        app.command(rich_help_panel=panel)(verb if panel == "Serve" else check_units_once(verb))
 
 
 def main() -> NoReturn:

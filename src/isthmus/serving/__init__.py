@@ -18,6 +18,17 @@ Read in this order:
     openapi        the OpenAPI document of a server
     bodies         bodies of requests and answers: bounded, compressed, within a time
     app            the application that answers HTTP requests
+    model_paths    names and changes of models in folders
+    examples       held-out examples of a run
+    repository     models from paths that are watched
+    observing      what there is to tell of each request
+    metrics        metrics in the form of Prometheus
+    access_log     lines of JSON for requests and events
+    refusing       short answers without the application
+    tokens         who may ask
+    connections    limits of connections
+    running        a server that drains when it is stopped
+    service        a server put together
 """
 
 from isthmus.serving.opening import open_model

@@ -64,7 +64,9 @@ def model_paths(words: Sequence[str]) -> list[ModelPath]:
         if is_model(path):
             given.append(ModelPath(_checked(name if named else _name_of(path)), path))
         elif named:
-            raise RecordError(f"{printable(word)}: this is a folder of models, whose names are those of its files: give PATH alone")
+            raise RecordError(
+                f"{printable(word)}: this is a folder of models, whose names are those of its files: give PATH alone"
+            )
         else:
             given.append(ModelPath(None, path))
     known = dict[str, Path]()

@@ -1,0 +1,99 @@
+"""A server put together: models, limits, tokens, metrics and log around the application."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from starlette.routing import BaseRoute
+
+from isthmus.serving.access_log import AccessLog
+from isthmus.serving.app import make_app
+from isthmus.serving.batching import Batcher
+from isthmus.serving.connections import ConnectionLimits
+from isthmus.serving.metrics import Metrics
+from isthmus.serving.model_paths import model_paths
+from isthmus.serving.observing import Observed
+from isthmus.serving.repository import WatchedRepository
+from isthmus.serving.running import RefuseWhenDraining, run_server
+from isthmus.serving.served_model import ServedModel
+from isthmus.serving.settings import Settings
+from isthmus.serving.tokens import RequireHost, RequireToken, Tokens
+
+__all__ = ["Service"]
+
+
+class Service:
+    """A server of models.
+
+    Args:
+        words: paths, or NAME=PATH.
+        settings: the limits of requests.
+        limits: the limits of connections.
+        tokens: that a request needs; None: it needs none.
+        hosts: the names that the Host header of a request may have besides those of this machine; None: any name.
+        log_file: of the log; None for standard error.
+
+    Attributes:
+        repository: the models.
+        log: of requests and events.
+        metrics: of requests and models.
+
+    Raises:
+        DataError: a path does not exist.
+        RecordError: a name cannot be part of an address, or two models have one name.
+        OSError: the log cannot be written.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        settings: Settings,
+        limits: ConnectionLimits,
+        *,
+        tokens: Tokens | None = None,
+        hosts: Sequence[str] | None = None,
+        log_file: Path | None = None,
+    ) -> None:
+        self._settings, self._limits, self._tokens, self._hosts = settings, limits, tokens, hosts
+        paths = model_paths(words)
+        self.log, self.metrics = AccessLog(log_file), Metrics()
+        self.repository = WatchedRepository(
+            paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded, linger=settings.request_seconds + 1
+        )
+
+    def run(self, bound: socket.socket, routes: Sequence[BaseRoute] = ()) -> bool:
+        """Serves until SIGTERM or SIGINT.
+
+        Args:
+            bound: the socket.
+            routes: of other pages.
+
+        Returns:
+            Whether all requests were answered.
+        """
+        app = make_app(self.repository, self._settings, routes=[self.metrics.route(), *routes])
+        checked = app if self._tokens is None else RequireToken(app, self._tokens)
+        checked = checked if self._hosts is None else RequireHost(checked, self._hosts)
+        observed = Observed(RefuseWhenDraining(checked, self.repository.ready), self.log.request, self.metrics.request)
+        self.metrics.watch(
+            in_flight=lambda: observed.in_flight,
+            queued=lambda: sum(self.repository.get(name).queued for name in self.repository.names()),
+            models=lambda: len(self.repository.names()),
+        )
+        complete = run_server(
+            bound,
+            observed,
+            self.repository,
+            self._limits,
+            in_flight=lambda: observed.in_flight,
+            refused=self.metrics.refused,
+            log=self.log,
+        )
+        self.log.message("the server has ended" if complete else "the server has ended, and some requests were cut off")
+        self.log.close()
+        return complete
+
+    def _batcher(self, model: ServedModel) -> Batcher:
+        return Batcher(model, self._settings, self.metrics.computation(model.name))

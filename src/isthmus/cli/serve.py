@@ -127,19 +127,22 @@ def serve(
 
 
 def _print_models(models: Sequence[ServedModel]) -> None:
-    """Prints what is served."""
+    """Prints what is served, and what it takes."""
     for model in models:
         print_line(f"{model.name}: version {model.version}, {model.platform}")
+        print_line(f"  {', '.join(_address(model, entry) for entry in model.entries)}")
+        takes = dict[str, str]()
         for name, entry in model.entries.items():
-            address = model.name if name == "reconstruct" else f"{model.name}.{name}"
-            print_line(f"  {address}: {_ports(entry)}")
+            takes.setdefault(_named(entry.inputs), name)
+        for inputs, name in takes.items():
+            print_line(f"  {'codes' if name == 'decode' else 'examples'}: {inputs}")
     if not models:
         print_line("note: there are no models yet: those that appear are served")
 
 
-def _ports(entry: Entry) -> str:
-    """The inputs and outputs of an entry, on one line."""
-    return f"{_named(entry.inputs)} -> {_named(entry.outputs)}"
+def _address(model: ServedModel, entry: str) -> str:
+    """The name by which clients ask for an entry."""
+    return model.name if entry == "reconstruct" else f"{model.name}.{entry}"
 
 
 def _named(ports: Sequence[Any]) -> str:
@@ -161,7 +164,7 @@ def _print_address(host: str, port: int, models: Sequence[ServedModel], needs_to
         model = models[0]
         entry, asked = next(iter(model.entries.items()))
         example = _example(asked)
-        address = f"{base}/v2/models/{model.name if entry == 'reconstruct' else f'{model.name}.{entry}'}"
+        address = f"{base}/v2/models/{_address(model, entry)}"
         words = ["curl", *token, address]
         if len(example) <= _LONGEST_EXAMPLE:
             words = ["curl", *token, "-H", "Content-Type: application/json", "-d", example, f"{address}/infer"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import threading
 from collections.abc import Callable, Sequence
@@ -34,7 +33,6 @@ class WatchedRepository:
         log: is told what happens, one sentence each.
         loaded: is told the name of each model that was loaded (True), or could not be (False).
         seconds: between two looks.
-        linger: seconds for which an old model still takes requests, whose bodies were being read when it was replaced.
     """
 
     def __init__(
@@ -45,19 +43,16 @@ class WatchedRepository:
         log: Callable[[str], None],
         loaded: Callable[[str, bool], None],
         seconds: float = 1.0,
-        linger: float = 30.0,
     ) -> None:
         self._named = {name: path for name, path in paths if name is not None}
         self._folders = dict[Path, dict[str, Path]]((path, {}) for name, path in paths if name is None)
-        self._batcher, self._log, self._loaded = batcher, log, loaded
-        self._seconds, self._linger = seconds, linger
+        self._batcher, self._log, self._loaded, self._seconds = batcher, log, loaded, seconds
         self._opened: dict[str, ServedModel] = {}  # before the event loop runs
         self._batchers: dict[str, Batcher] = {}
         self._tried: dict[str, Stamp] = {}  # of each model what was loaded, or could not be
         self._seen: dict[str, Stamp | None] = {}  # in the last look
         self._said: set[str] = set()
         self._closing: set[asyncio.Task[None]] = set()
-        self._drained = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._watch, name="isthmus models", daemon=True)
         self._stop, self._ready = threading.Event(), False
@@ -99,7 +94,6 @@ class WatchedRepository:
         while self._thread.is_alive():
             await asyncio.sleep(0.01)
         batchers, self._batchers = list(self._batchers.values()), {}
-        self._drained.set()
         await asyncio.gather(*(batcher.close() for batcher in batchers), *self._closing)
 
     def names(self) -> list[str]:
@@ -170,7 +164,7 @@ class WatchedRepository:
             if model is not None:
                 self._batchers[name] = self._batcher(model)
             if old is not None:
-                task = asyncio.ensure_future(self._retire(old))
+                task = asyncio.ensure_future(old.close())
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
             was = "" if old is None else f" in place of version {old.model.version}"
@@ -184,12 +178,6 @@ class WatchedRepository:
         self._loop.call_soon_threadsafe(exchange)
         while not done.wait(0.1) and not self._stop.is_set():
             pass
-
-    async def _retire(self, old: Batcher) -> None:
-        """Closes what was replaced, when nobody who found it before can still come."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), self._linger)
-        await old.close()
 
     def _wanted(self) -> dict[str, Path]:
         """The paths of all models by name. A folder that cannot be read now has what it had."""

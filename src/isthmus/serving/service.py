@@ -60,7 +60,7 @@ class Service:
         paths = model_paths(words)
         self.log, self.metrics = AccessLog(log_file), Metrics()
         self.repository = WatchedRepository(
-            paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded, linger=settings.request_seconds + 1
+            paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded
         )
 
     def run(self, bound: socket.socket, routes: Sequence[BaseRoute] = ()) -> bool:
@@ -73,7 +73,7 @@ class Service:
         Returns:
             Whether all requests were answered.
         """
-        app = make_app(self.repository, self._settings, routes=[self.metrics.route(), *routes])
+        app = make_app(self.repository, self._settings, routes=[self.metrics.route(), *routes], tokens=self._tokens is not None)
         checked = app if self._tokens is None else RequireToken(app, self._tokens)
         checked = checked if self._hosts is None else RequireHost(checked, self._hosts)
         observed = Observed(RefuseWhenDraining(checked, self.repository.ready), self.log.request, self.metrics.request)

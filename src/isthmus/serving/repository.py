@@ -52,7 +52,7 @@ class WatchedRepository:
         self._tried: dict[str, Stamp] = {}  # of each model what was loaded, or could not be
         self._seen: dict[str, Stamp | None] = {}  # in the last look
         self._said: set[str] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing, self._closed = set[asyncio.Task[None]](), threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._watch, name="isthmus models", daemon=True)
         self._stop, self._ready = threading.Event(), False
@@ -118,7 +118,7 @@ class WatchedRepository:
             try:
                 self._look()
             except Exception as error:  # whatever it was, the models in service stay
-                self._say(f"the models cannot be looked at: {type(error).__name__}: {error}")
+                self._log(f"the models cannot be looked at: {type(error).__name__}: {error}")
 
     def _look(self) -> None:
         """Loads what has changed, and drops what is gone; both when two looks have found the same."""
@@ -126,7 +126,8 @@ class WatchedRepository:
         seen: dict[str, Stamp | None] = {name: stamp_of(path) for name, path in wanted.items()}
         seen |= dict.fromkeys(self._tried.keys() - wanted.keys())
         for name, stamp in seen.items():
-            if stamp == self._tried.get(name) or self._seen.get(name, ()) != stamp or self._stop.is_set():
+            moving = self._seen.get(name, ()) != stamp or (stamp == () and name not in self._named)
+            if moving or stamp == self._tried.get(name) or self._stop.is_set():
                 continue
             if stamp is None:
                 del self._tried[name]
@@ -135,7 +136,9 @@ class WatchedRepository:
                 self._tried[name] = stamp
                 self._reload(name, wanted[name])
         self._seen = seen
-        gc.collect()
+        if self._closed.is_set():  # a model may hold itself
+            self._closed.clear()
+            gc.collect()
 
     def _reload(self, name: str, path: Path) -> None:
         """Loads a model beside the one that is served."""
@@ -160,49 +163,52 @@ class WatchedRepository:
         done = threading.Event()
 
         def exchange() -> None:
-            old = self._batchers.pop(name, None)
-            if model is not None:
-                self._batchers[name] = self._batcher(model)
-            if old is not None:
-                task = asyncio.ensure_future(old.close())
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
-            was = "" if old is None else f" in place of version {old.model.version}"
-            self._log(
-                f"{name} is gone, and no longer served"
-                if model is None
-                else f"{name} is served: version {model.version}{was}"
-            )
-            done.set()
+            try:
+                self._put(name, model)
+            finally:
+                done.set()
 
         self._loop.call_soon_threadsafe(exchange)
         while not done.wait(0.1) and not self._stop.is_set():
             pass
 
+    def _put(self, name: str, model: ServedModel | None) -> None:
+        old = self._batchers.pop(name, None)
+        if model is not None:
+            self._batchers[name] = self._batcher(model)
+        if old is not None:
+            task = asyncio.ensure_future(old.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+            task.add_done_callback(lambda _: self._closed.set())
+        if model is None:
+            self._log(f"{name} is gone, and no longer served")
+        else:
+            self._log(
+                f"{name} is served: version {model.version}{'' if old is None else f' in place of {old.model.version}'}"
+            )
+
     def _wanted(self) -> dict[str, Path]:
         """The paths of all models by name. A folder that cannot be read now has what it had."""
-        wanted = dict(self._named)
+        wanted, said = dict(self._named), list[str]()
         for folder in self._folders:
             try:
                 found = models_in(folder)
             except OSError as error:
-                self._say(f"{printable(folder)} cannot be read: {error.strerror}; its models are kept")
+                said.append(f"{printable(folder)} cannot be read: {error.strerror}; its models are kept")
             else:
                 self._folders[folder] = found.models
-                for left_out in found.left_out:
-                    self._say(left_out)
+                said += found.left_out
             for name, path in self._folders[folder].items():
                 if wanted.setdefault(name, path) != path:
-                    self._say(
+                    said.append(
                         f"{printable(path)} is left out: {printable(wanted[name])} has its name: rename one of them"
                     )
+        for sentence in said:
+            if sentence not in self._said:  # in the last look
+                self._log(sentence)
+        self._said = set(said)
         return wanted
-
-    def _say(self, sentence: str) -> None:
-        """Logs a sentence once."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            self._log(sentence)
 
 
 def _opened(name: str, path: Path) -> ServedModel:

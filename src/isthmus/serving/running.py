@@ -9,10 +9,9 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -25,7 +24,7 @@ from isthmus.serving.repository import WatchedRepository
 from isthmus.serving.tokens import OPEN_PATHS
 from isthmus.text import printable
 
-__all__ = ["RefuseWhenDraining", "bound_socket", "run_server"]
+__all__ = ["DrainingServer", "RefuseWhenDraining", "bound_socket", "library_messages_to"]
 
 _MARGIN = 3.0  # seconds after the grace, in which the process ends whatever still computes
 
@@ -83,84 +82,71 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run_server(
-    bound: socket.socket,
-    app: ASGIApp,
-    repository: WatchedRepository,
-    limits: ConnectionLimits,
-    *,
-    in_flight: Callable[[], int],
-    refused: Callable[[str], None],
-    log: AccessLog,
-) -> bool:
-    """Serves until SIGTERM or SIGINT. Then the server is not ready, refuses new requests, and waits for those in flight.
+class DrainingServer(uvicorn.Server):
+    """Serves until SIGTERM or SIGINT. Then it is not ready, refuses new requests, and waits for those in flight.
 
     Args:
-        bound: the socket.
         app: the application.
         repository: its models, opened.
         limits: of connections.
         in_flight: the number of requests that have begun and not ended.
         refused: is told why a connection is refused.
-        log: what goes wrong outside of requests.
 
-    Returns:
-        Whether all requests were answered.
+    Attributes:
+        cut_off: whether requests were not answered because the grace had passed.
     """
-    config = uvicorn.Config(
-        app,
-        http=partial(GuardedProtocol, limits, refused),  # type: ignore[arg-type]
-        ws="none",
-        lifespan="off",
-        loop="asyncio",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        h11_max_incomplete_event_size=limits.max_header_bytes,
-        timeout_keep_alive=limits.keep_alive_seconds,
-        backlog=1024,
-    )
-    server = _Server(config, limits, repository.drain, in_flight)
-    with _logging_to(log):
-        asyncio.run(_served(server, bound, repository))
-    server.complete()
-    return not server.cut_off
-
-
-async def _served(server: _Server, bound: socket.socket, repository: WatchedRepository) -> None:
-    await repository.start()
-    await server.serve([bound])
-    try:
-        await asyncio.wait_for(repository.close(), server.seconds_left())
-    except TimeoutError:
-        server.cut_off = True
-
-
-class _Server(uvicorn.Server):
-    """Checks its connections, and drains."""
 
     def __init__(
-        self, config: uvicorn.Config, limits: ConnectionLimits, drain: Callable[[], None], in_flight: Callable[[], int]
+        self,
+        app: ASGIApp,
+        repository: WatchedRepository,
+        limits: ConnectionLimits,
+        *,
+        in_flight: Callable[[], int],
+        refused: Callable[[str], None],
     ) -> None:
+        config = uvicorn.Config(
+            app,
+            http=partial(GuardedProtocol, limits, refused),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            h11_max_incomplete_event_size=limits.max_header_bytes,
+            timeout_keep_alive=limits.keep_alive_seconds,
+            backlog=1024,
+        )
         super().__init__(config)
-        self._limits, self._drain, self._in_flight = limits, drain, in_flight
-        self._until, self._watchdog = math.inf, threading.Timer(limits.grace_seconds + _MARGIN, os._exit, [1])
+        self._repository, self._limits, self._in_flight, self.cut_off = repository, limits, in_flight, False
+        self._until = math.inf
+        self._watchdog = threading.Timer(limits.grace_seconds + _MARGIN, os._exit, [1])
         self._watchdog.daemon = True
-        self.cut_off = False
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves; then the models are closed, and nothing computes any longer."""
+        asyncio.run(self._run(sockets))
+        if not self.cut_off:
+            self._watchdog.cancel()
+
+    async def _run(self, sockets: list[socket.socket] | None) -> None:
+        await self._repository.start()
+        await self.serve(sockets)
+        try:
+            await asyncio.wait_for(self._repository.close(), self.seconds_left())
+        except TimeoutError:
+            self.cut_off = True
 
     def seconds_left(self) -> float:
         """Of the grace."""
         return max(0.1, self._until - asyncio.get_running_loop().time())
 
-    def complete(self) -> None:
-        """Nothing needs to be watched any longer, unless something still computes."""
-        if not self.cut_off:
-            self._watchdog.cancel()
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends the server; the second one does not wait for requests."""
-        self.force_exit = self.should_exit
+        if self.should_exit:
+            os._exit(128 + sig)
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
@@ -172,9 +158,9 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self._until = loop.time() + self._limits.grace_seconds
         self._watchdog.start()
-        self._drain()
+        self._repository.drain()
         rounds = 0
-        while self._in_flight() and loop.time() < self._until and not self.force_exit:
+        while self._in_flight() and loop.time() < self._until:
             await asyncio.sleep(0.02)
             rounds += 1
             if rounds % 50 == 0:
@@ -201,7 +187,8 @@ class _ToLog(logging.Handler):
 
 
 @contextlib.contextmanager
-def _logging_to(log: AccessLog) -> Any:
+def library_messages_to(log: AccessLog) -> Iterator[None]:
+    """Inside the context, warnings and errors of libraries are lines of the log."""
     handler, names = _ToLog(log), ("uvicorn.error", "asyncio")
     loggers = [logging.getLogger(name) for name in names]
     for logger in loggers:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from isthmus.serving.access_log import AccessLog
 from isthmus.serving.app import make_app
@@ -16,7 +17,7 @@ from isthmus.serving.metrics import Metrics
 from isthmus.serving.model_paths import model_paths
 from isthmus.serving.observing import Observed
 from isthmus.serving.repository import WatchedRepository
-from isthmus.serving.running import RefuseWhenDraining, run_server
+from isthmus.serving.running import DrainingServer, RefuseWhenDraining, library_messages_to
 from isthmus.serving.served_model import ServedModel
 from isthmus.serving.settings import Settings
 from isthmus.serving.tokens import RequireHost, RequireToken, Tokens
@@ -57,14 +58,13 @@ class Service:
         log_file: Path | None = None,
     ) -> None:
         self._settings, self._limits, self._tokens, self._hosts = settings, limits, tokens, hosts
+        self._server: DrainingServer | None = None
         paths = model_paths(words)
         self.log, self.metrics = AccessLog(log_file), Metrics()
-        self.repository = WatchedRepository(
-            paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded
-        )
+        self.repository = WatchedRepository(paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded)
 
     def run(self, bound: socket.socket, routes: Sequence[BaseRoute] = ()) -> bool:
-        """Serves until SIGTERM or SIGINT.
+        """Serves until SIGTERM, SIGINT or `stop`.
 
         Args:
             bound: the socket.
@@ -73,27 +73,38 @@ class Service:
         Returns:
             Whether all requests were answered.
         """
-        app = make_app(self.repository, self._settings, routes=[self.metrics.route(), *routes], tokens=self._tokens is not None)
-        checked = app if self._tokens is None else RequireToken(app, self._tokens)
-        checked = checked if self._hosts is None else RequireHost(checked, self._hosts)
-        observed = Observed(RefuseWhenDraining(checked, self.repository.ready), self.log.request, self.metrics.request)
+        app: ASGIApp = make_app(
+            self.repository,
+            self._settings,
+            routes=[self.metrics.route(), *routes],
+            tokens=self._tokens is not None,
+        )
+        app = app if self._tokens is None else RequireToken(app, self._tokens)
+        app = app if self._hosts is None else RequireHost(app, self._hosts)
+        observed = Observed(RefuseWhenDraining(app, self.repository.ready), self.log.request, self.metrics.request)
         self.metrics.watch(
             in_flight=lambda: observed.in_flight,
             queued=lambda: sum(self.repository.get(name).queued for name in self.repository.names()),
             models=lambda: len(self.repository.names()),
         )
-        complete = run_server(
-            bound,
+        self._server = DrainingServer(
             observed,
             self.repository,
             self._limits,
             in_flight=lambda: observed.in_flight,
             refused=self.metrics.refused,
-            log=self.log,
         )
-        self.log.message("the server has ended" if complete else "the server has ended, and some requests were cut off")
+        with library_messages_to(self.log):
+            self._server.run([bound])
+        cut_off = self._server.cut_off
+        self.log.message(f"the server has ended{', and requests were cut off' if cut_off else ''}")
         self.log.close()
-        return complete
+        return not cut_off
+
+    def stop(self) -> None:
+        """Ends the server as SIGTERM does, from any thread."""
+        if self._server is not None:
+            self._server.should_exit = True
 
     def _batcher(self, model: ServedModel) -> Batcher:
         return Batcher(model, self._settings, self.metrics.computation(model.name))

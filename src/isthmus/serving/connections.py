@@ -40,7 +40,7 @@ class ConnectionLimits:
 
 
 class GuardedProtocol(H11Protocol):
-    """HTTP/1.1 by uvicorn and h11, with limits. The server calls `check` of each connection about once a second.
+    """HTTP/1.1 by uvicorn and h11, with limits. The server calls `check` of each connection about twice a second.
 
     Args:
         limits: the limits.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import math
 import os
@@ -76,9 +77,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise DataError(f"--port {port}: it is not allowed to this user: give a port of at least 1024") from None
     except OSError as error:
         bound.close()
-        raise DataError(
-            f"--port {port} of {printable(host)}: {error.strerror}: stop the program that has it, or give another one"
-        ) from None
+        if error.errno == errno.EADDRINUSE:
+            raise DataError(f"port {port} is taken: stop the program that has it, or give another --port") from None
+        raise DataError(f"--host {printable(host)}: {error.strerror}: give an address of this machine") from None
     return bound
 
 
@@ -150,7 +151,7 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % 10 == 0:
+        if counter % 5 == 0:  # of a tenth of a second
             self._check()
         return await super().on_tick(counter)
 
@@ -163,7 +164,7 @@ class DrainingServer(uvicorn.Server):
         while self._in_flight() and loop.time() < self._until:
             await asyncio.sleep(0.02)
             rounds += 1
-            if rounds % 50 == 0:
+            if rounds % 25 == 0:
                 self._check()
         self.cut_off = self._in_flight() > 0
         self.config.timeout_graceful_shutdown = math.ceil(self.seconds_left())

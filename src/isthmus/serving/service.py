@@ -35,6 +35,7 @@ class Service:
         tokens: that a request needs; None: it needs none.
         hosts: the names that the Host header of a request may have besides those of this machine; None: any name.
         log_file: of the log; None for standard error.
+        watch_seconds: between two looks at the paths.
 
     Attributes:
         repository: the models.
@@ -56,12 +57,15 @@ class Service:
         tokens: Tokens | None = None,
         hosts: Sequence[str] | None = None,
         log_file: Path | None = None,
+        watch_seconds: float = 1.0,
     ) -> None:
         self._settings, self._limits, self._tokens, self._hosts = settings, limits, tokens, hosts
         self._server: DrainingServer | None = None
         paths = model_paths(words)
         self.log, self.metrics = AccessLog(log_file), Metrics()
-        self.repository = WatchedRepository(paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded)
+        self.repository = WatchedRepository(
+            paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded, seconds=watch_seconds
+        )
 
     def run(self, bound: socket.socket, routes: Sequence[BaseRoute] = ()) -> bool:
         """Serves until SIGTERM, SIGINT or `stop`.

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["OPEN_PATHS", "RequireHost", "RequireToken", "Tokens", "is_loopback",
 
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready"})  # for probes, which have no token
 _SHORTEST, _MOST_BYTES = 16, 2**20
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::\d*)?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -137,11 +139,10 @@ def is_loopback(host: str) -> bool:
     return host.lower() in _LOOPBACK or (host.startswith("127.") and host.replace(".", "").isdigit())
 
 
-def _host_of(value: str) -> str:
-    """The name of a Host header, without its port."""
-    if value.startswith("["):
-        return value[1:].partition("]")[0].lower()
-    return value.partition(":")[0].lower().rstrip(".")
+def _host_of(value: str) -> str | None:
+    """The name of a Host header, without its port; None if it is none."""
+    found = _HOST.fullmatch(value)
+    return None if found is None else found[1].strip("[]").rstrip(".").lower()
 
 
 def _digest(token: bytes) -> bytes:

@@ -43,10 +43,10 @@ class Running:
         )  # the system does not hold answers that nobody reads
         self.port = int(bound.getsockname()[1])
         service.repository.load()
-        self.thread = threading.Thread(target=lambda: self.ended.append(service.run(bound)))
+        started = threading.Event()
+        self.thread = threading.Thread(target=lambda: self.ended.append(service.run(bound, started=started.set)))
         self.thread.start()
-        while not service.repository.ready():
-            time.sleep(0.002)
+        assert started.wait(20)
 
     def ask(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """The answer to a request on a connection of its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,8 +121,8 @@ def serve(
     with bound_socket(host, port) as bound, warnings_as_notes(service.log.message):
         models = service.repository.load()
         _print_models(models)
-        _print_address(host, bound.getsockname()[1], models, token_file is not None)
-        complete = service.run(bound)
+        address = partial(_print_address, host, bound.getsockname()[1], models, token_file is not None)
+        complete = service.run(bound, started=address)
     if not complete:
         raise SystemExit(1)
 

@@ -60,7 +60,7 @@ def model_paths(words: Sequence[str]) -> list[ModelPath]:
         named = bool(equals) and not Path(word).exists()
         path = Path(rest if named else word)
         if not path.exists():
-            raise DataError(f"there is no {printable(path)}: give a run folder, an exported folder or a model file")
+            raise DataError(f"there is no {printable(word)}: give a run folder, an exported folder or a model file")
         if is_model(path):
             given.append(ModelPath(_checked(name if named else _name_of(path)), path))
         elif named:

@@ -92,6 +92,7 @@ class DrainingServer(uvicorn.Server):
         limits: of connections.
         in_flight: the number of requests that have begun and not ended.
         refused: is told why a connection is refused.
+        started: is called when connections are taken.
 
     Attributes:
         cut_off: whether requests were not answered because the grace had passed.
@@ -105,6 +106,7 @@ class DrainingServer(uvicorn.Server):
         *,
         in_flight: Callable[[], int],
         refused: Callable[[str], None],
+        started: Callable[[], None],
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -122,7 +124,7 @@ class DrainingServer(uvicorn.Server):
         )
         super().__init__(config)
         self._repository, self._limits, self._in_flight, self.cut_off = repository, limits, in_flight, False
-        self._until = math.inf
+        self._until, self._started = math.inf, started
         self._watchdog = threading.Timer(limits.grace_seconds + _MARGIN, os._exit, [1])
         self._watchdog.daemon = True
 
@@ -149,6 +151,10 @@ class DrainingServer(uvicorn.Server):
         if self.should_exit:
             os._exit(128 + sig)
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._started()
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 5 == 0:  # of a tenth of a second

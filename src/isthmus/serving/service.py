@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from starlette.routing import BaseRoute
@@ -67,12 +67,15 @@ class Service:
             paths, self._batcher, log=self.log.message, loaded=self.metrics.loaded, seconds=watch_seconds
         )
 
-    def run(self, bound: socket.socket, routes: Sequence[BaseRoute] = ()) -> bool:
+    def run(
+        self, bound: socket.socket, routes: Sequence[BaseRoute] = (), started: Callable[[], None] = lambda: None
+    ) -> bool:
         """Serves until SIGTERM, SIGINT or `stop`.
 
         Args:
             bound: the socket.
             routes: of other pages.
+            started: is called when connections are taken.
 
         Returns:
             Whether all requests were answered.
@@ -97,6 +100,7 @@ class Service:
             self._limits,
             in_flight=lambda: observed.in_flight,
             refused=self.metrics.refused,
+            started=started,
         )
         with library_messages_to(self.log):
             self._server.run([bound])

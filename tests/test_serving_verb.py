@@ -1,0 +1,184 @@
+"""isthmus serve, as a person types it; and where neither PyTorch nor scikit-learn is installed."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import run
+from test_serving_running import CODES, request
+
+from isthmus.serving.opening import open_model
+
+FOLDER = Path(__file__).parent / "files" / "exported-1"
+SECRET = "s3cret-s3cret-s3cret"
+ALONE = """
+import sys
+LACKING = set(sys.argv.pop(1).split(","))
+class Lacking:
+    def find_spec(self, name, path=None, target=None):
+        if name in LACKING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Lacking())
+from isthmus.cli import main
+main()
+"""
+LARGE = (
+    "torch,sklearn,scipy,pandas,pyarrow,matplotlib,onnx,PIL,jaxtyping"  # what isthmus-runtime and typer do not bring
+)
+
+
+@contextmanager
+def serving(*words: object, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int, list[str]]]:
+    """A server where only the small distribution is installed: its process, its port, and what it printed."""
+    command = [sys.executable, "-c", ALONE, LARGE, "serve", *map(str, words), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        printed = list[str]()
+        for line in process.stdout:
+            printed.append(line)
+            if line.startswith("try: "):
+                break
+        else:
+            raise AssertionError(process.stderr.read())
+        found = re.search(r"served at http://127\.0\.0\.1:(\d+)", "".join(printed))
+        assert found is not None
+        try:
+            yield process, int(found[1]), printed
+        finally:
+            process.kill()
+
+
+def test_an_export_is_served_until_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(SECRET)
+    (tmp_path / "tokens").chmod(0o600)
+    with serving(f"mixed={FOLDER}", "--token-file", tmp_path / "tokens") as (process, port, printed):
+        shown = "".join(printed)
+        assert "mixed, mixed.encode, mixed.decode, mixed.impute, mixed.score, mixed.detect" in shown
+        assert "codes: code float32 (n, 2)" in shown
+        example = re.search(r"-d '(.*)' (http\S+)", printed[-1])
+        assert example is not None
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        for body, status, *headers in (
+            (example[1], 200, ("Authorization", f"Bearer {SECRET}")),
+            (example[1], 401, ("Authorization", f"Bearer {SECRET[:-1]}")),
+            (example[1], 401),
+        ):
+            connection.request(
+                "POST", example[2].partition(str(port))[2], body, {"Content-Type": "application/json", **dict(headers)}
+            )
+            response = connection.getresponse()
+            content = response.read()
+            assert response.status == status, content
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        log = process.stderr.read()
+        assert process.wait(20) == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line.get("status") for line in lines] == [200, 401, 401, None]
+    assert lines[0]["rows"] == 1
+    assert SECRET[:-1] not in log + shown
+
+
+@pytest.mark.thorough
+def test_no_request_fails_when_a_server_is_stopped_and_started_under_load(tmp_path: Path) -> None:
+    """A connection that is closed before an answer, or refused, is tried again, as clients do; nothing else may happen."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop, problems, counts = threading.Event(), list[str](), [0] * 20
+    expected = open_model(FOLDER, "mixed").compute("decode", {"code": CODES})[0].tolist()
+
+    def ask(number: int) -> None:
+        rng = np.random.default_rng(number)
+        while not stop.is_set():
+            begin, end = sorted(rng.choice(65, 2, replace=False).tolist())
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            try:
+                connection.request(
+                    "POST",
+                    "/v2/models/mixed.decode/infer",
+                    request(CODES[begin:end]),
+                    {"Content-Type": "application/json"},
+                )
+                response = connection.getresponse()
+                content = response.read()
+            except (ConnectionError, http.client.BadStatusLine):
+                time.sleep(0.01)
+                continue
+            finally:
+                connection.close()
+            if response.status == 200 and json.loads(content)["outputs"][0]["data"] == expected[begin:end]:
+                counts[number] += 1
+            elif response.status != 503 or response.headers["Retry-After"] is None:
+                problems.append(f"{response.status} {content!r}")
+
+    clients = [threading.Thread(target=ask, args=(number,)) for number in range(len(counts))]
+    for client in clients:
+        client.start()
+    for _ in range(4):
+        before = sum(counts)
+        with serving(f"mixed={FOLDER}", "--log", tmp_path / "log", port=port) as (process, _, _):
+            time.sleep(2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        assert sum(counts) > before
+    stop.set()
+    for client in clients:
+        client.join()
+    assert not problems
+    assert min(counts) > 0
+    log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {line["status"] for line in log if "status" in line} <= {200, 503}
+    assert sum(line.get("status") == 200 for line in log) == sum(counts)  # no answer was lost on its way
+
+
+SENTENCES = {
+    "--host 0.0.0.0": (2, "--host 0.0.0.0 serves other machines: give --token-file, or --insecure"),
+    "--host :: --insecure --token-file tokens": (2, "--insecure and --token-file: give one of them"),
+    "--token-file tokens": (1, "tokens"),
+    "--max-body many": (2, "invalid"),
+    "--log nowhere/log": (1, "the folder does not exist"),
+    "--max-rows 0": (2, "--max-rows"),
+}
+
+
+@pytest.mark.parametrize("words", SENTENCES)
+def test_options_that_are_refused(words: str, tmp_path: Path) -> None:
+    done = run("serve", str(FOLDER), "--port", "0", *words.split(), cwd=tmp_path)
+    code, sentence = SENTENCES[words]
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("isthmus: ")
+    assert done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+    assert not done.stdout
+
+
+def test_a_missing_extra_is_one_sentence() -> None:
+    command = [sys.executable, "-c", ALONE, "starlette", "serve", str(FOLDER), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "isthmus: a server needs starlette, which is not installed: pip install 'isthmus[serve]'\n"
+
+
+def test_a_run_without_pytorch_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    done = subprocess.run([sys.executable, "-c", ALONE, LARGE, "serve", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"isthmus: .* is no exported folder, and a run needs \w+, which is not installed: .*\n", done.stderr
+    )

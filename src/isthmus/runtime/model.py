@@ -242,6 +242,9 @@ def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> Expor
 
 def _open(part: PartFile) -> Any:
     """A session of onnxruntime with one thread: several would divide arrays at any place, and round remainders in other ways."""
+    os.environ.setdefault(
+        "ORT_DISABLE_TELEMETRY", "1"
+    )  # releases of onnxruntime send usage data to their makers otherwise
     try:
         import onnxruntime
     except ImportError:

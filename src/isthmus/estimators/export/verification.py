@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -129,6 +130,9 @@ class _Live:
 
 def _run(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:
     """The outputs of an ONNX model, by onnxruntime."""
+    os.environ.setdefault(
+        "ORT_DISABLE_TELEMETRY", "1"
+    )  # releases of onnxruntime send usage data to their makers otherwise
     try:
         import onnxruntime
     except ImportError:

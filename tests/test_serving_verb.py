@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import inspect
 import json
 import os
 import re
@@ -19,10 +20,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from test_cli import run
-from test_serving_running import CODES, request
+from test_serving_running import CODES, request, running
 
+from isthmus.cli.serve import serve
 from isthmus.serving.opening import open_model
+from isthmus.serving.tokens import OPEN_PATHS
 
 FOLDER = Path(__file__).parent / "files" / "exported-1"
 SECRET = "s3cret-s3cret-s3cret"
@@ -192,3 +196,51 @@ def test_a_run_without_pytorch_is_one_sentence(tmp_path: Path) -> None:
     assert re.fullmatch(
         r"isthmus: .* is no exported folder, and a run needs \w+, which is not installed: .*\n", done.stderr
     )
+
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_page_states_the_limits() -> None:
+    """Its table has each option with its default."""
+    page = (DOCS / "serving.md").read_text(encoding="utf-8")
+    stated = dict(re.findall(r"^\| `--([a-z-]+)` \| ([\d,]+)", page, re.MULTILINE))
+    defaults = {name.replace("_", "-"): each.default for name, each in inspect.signature(serve).parameters.items()}
+    known = {name: value for name, value in defaults.items() if name in stated}
+    assert known.pop("max-body") == f"{stated.pop('max-body')}MiB"
+    assert {name: float(value.replace(",", "")) for name, value in stated.items()} == known
+    assert set(stated) >= {"max-rows", "max-in-flight", "max-queued", "max-connections", "timeout", "grace"}
+    for name in defaults:
+        assert f"--{name}" in page or name == "runs"
+
+
+def test_the_kubernetes_example_is_consistent() -> None:
+    deployment, service = yaml.safe_load_all((DOCS / "deploy" / "kubernetes.yaml").read_text(encoding="utf-8"))
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"] == labels
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")} == OPEN_PATHS
+    words = container["args"]
+    grace, leaves = (
+        float(words[words.index("--grace") + 1]),
+        float(container["lifecycle"]["preStop"]["exec"]["command"][1]),
+    )
+    assert pod["terminationGracePeriodSeconds"] > leaves + grace + 3
+    (volume,) = pod["volumes"]
+    assert volume["secret"]["defaultMode"] & 0o007 == 0  # read_tokens refuses what others may read
+    (mount,) = container["volumeMounts"]
+    assert words[words.index("--token-file") + 1] == f"{mount['mountPath']}/tokens"
+
+
+@pytest.mark.thorough
+def test_the_client_of_the_page_gets_an_answer(tmp_path: Path) -> None:
+    words = ("--data", "digits", "epochs=1", "architecture.hidden=8", "bottleneck.size=2", "--out", "digits")
+    assert run("train", *words, cwd=tmp_path).returncode == 0
+    (script,) = re.findall(r"```python\n(.*?)```", (DOCS / "serving.md").read_text(encoding="utf-8"), re.DOTALL)
+    with running(tmp_path, tmp_path / "digits") as server:
+        script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "(2, 8, 8)\n", done.stderr

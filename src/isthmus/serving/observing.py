@@ -81,9 +81,17 @@ class Observed:
             known = scope.get("isthmus", {})
             client = scope.get("client") or ("",)
             exchange = Exchange(
-                *(began, scope["method"], scope["path"], client[0]),
-                *(known.get("model", ""), known.get("entry", ""), known.get("rows")),
-                *(status, bytes_in, bytes_out, time.perf_counter() - start),
+                began=began,
+                method=scope["method"],
+                path=scope["path"],
+                client=client[0],
+                model=known.get("model", ""),
+                entry=known.get("entry", ""),
+                rows=known.get("rows"),
+                status=status,
+                bytes_in=bytes_in,
+                bytes_out=bytes_out,
+                seconds=time.perf_counter() - start,
             )
             for observer in self._observers:
                 observer(exchange)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from isthmus.serving.served_model import Entry, ServedModel
+    from isthmus.serving.service import Service
 
 __all__ = ["serve"]
 
@@ -78,25 +79,15 @@ def serve(
     threads: Annotated[int, typer.Option(min=1, help="Computations of a model at the same time.")] = 1,
 ) -> None:
     """Serve runs and exported folders over HTTP by the Open Inference Protocol; GET /openapi.json describes all requests."""
-    from isthmus.errors import NotPossibleError, RecordError
     from isthmus.io.memory_limit import parse_size
     from isthmus.serving.settings import Settings
 
-    try:
-        from isthmus.serving.connections import ConnectionLimits
-        from isthmus.serving.running import bound_socket
-        from isthmus.serving.service import Service
-        from isthmus.serving.tokens import is_loopback, read_tokens
-    except ModuleNotFoundError as error:
-        raise NotPossibleError(
-            f"a server needs {error.name}, which is not installed: pip install 'isthmus[serve]'"
-        ) from None
-    if not is_loopback(host) and token_file is None and not insecure:
-        raise RecordError(
-            f"--host {host} serves other machines: give --token-file, or --insecure if all of them may ask"
-        )
-    if insecure and token_file is not None:
-        raise RecordError("--insecure and --token-file: give one of them")
+    _check_installed()
+    from isthmus.serving.connections import ConnectionLimits
+    from isthmus.serving.service import Service
+    from isthmus.serving.tokens import is_loopback, read_tokens
+
+    _check_address(host, is_loopback(host), token_file, insecure)
     size = parse_size(max_body)
     settings = Settings(
         max_body_bytes=size,
@@ -118,13 +109,43 @@ def serve(
         hosts=[host, *(allow_host or [])] if is_loopback(host) else None,
         log_file=log,
     )
+    if not _served(service, host, port, token_file is not None):
+        raise SystemExit(1)
+
+
+def _check_installed() -> None:
+    """`NotPossibleError` where a library is not installed that the server needs."""
+    from isthmus.errors import NotPossibleError
+
+    try:
+        from isthmus.serving import service  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise NotPossibleError(
+            f"a server needs {error.name}, which is not installed: pip install 'isthmus[serve]'"
+        ) from None
+
+
+def _check_address(host: str, loopback: bool, token_file: Path | None, insecure: bool) -> None:
+    """`RecordError` where nobody said who may ask."""
+    from isthmus.errors import RecordError
+
+    if not loopback and token_file is None and not insecure:
+        raise RecordError(
+            f"--host {host} serves other machines: give --token-file, or --insecure if all of them may ask"
+        )
+    if insecure and token_file is not None:
+        raise RecordError("--insecure and --token-file: give one of them")
+
+
+def _served(service: Service, host: str, port: int, needs_token: bool) -> bool:
+    """Serves until a signal; whether all requests were answered."""
+    from isthmus.serving.running import bound_socket
+
     with bound_socket(host, port) as bound, warnings_as_notes(service.log.message):
         models = service.repository.load()
         _print_models(models)
-        address = partial(_print_address, host, bound.getsockname()[1], models, token_file is not None)
-        complete = service.run(bound, started=address)
-    if not complete:
-        raise SystemExit(1)
+        address = partial(_print_address, host, bound.getsockname()[1], models, needs_token)
+        return service.run(bound, started=address)
 
 
 def _print_models(models: Sequence[ServedModel]) -> None:

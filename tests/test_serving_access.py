@@ -202,9 +202,14 @@ def test_what_is_told_of_a_request(app: ASGIApp) -> None:
     assert around.in_flight == 0
 
 
-def test_failures_and_clients_that_go_away_are_told() -> None:
+def test_failures_parts_and_clients_that_go_away_are_told() -> None:
     async def fails(scope: Any, receive: Any, send: Any) -> None:
         raise KeyError("a bug")
+
+    async def parts(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        for more in (True, False):
+            await send({"type": "http.response.body", "body": b"half", "more_body": more})
 
     async def unanswered(scope: Any, receive: Any, send: Any) -> None:
         pass
@@ -214,6 +219,9 @@ def test_failures_and_clients_that_go_away_are_told() -> None:
         ask(around, "/v2")
     assert exchanges[0].status == 500
     assert around.in_flight == 0
+    around, exchanges = observed(parts)
+    assert ask(around, "/v2").body == b"halfhalf"
+    assert exchanges[0].bytes_out == 8
     around, exchanges = observed(unanswered)
     with pytest.raises(IndexError):
         ask(around, "/v2")

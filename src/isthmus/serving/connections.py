@@ -89,6 +89,10 @@ class GuardedProtocol(H11Protocol):
         """Answers what is not HTTP."""
         self._answer(400, "this is no HTTP request, or its headers are too large", "malformed")
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unsent_since = self.loop.time()
+
     def check(self) -> None:
         """Cuts off a client that is too slow."""
         now, limits = self.loop.time(), self._limits

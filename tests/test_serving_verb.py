@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import yaml
 from test_cli import run
-from test_serving_running import CODES, request, running
+from test_serving_running import CODES, head, request, running
 
 from isthmus.cli.serve import serve
 from isthmus.serving.opening import open_model
@@ -159,6 +159,22 @@ def test_no_request_fails_when_a_server_is_stopped_and_started_under_load(tmp_pa
     log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {line["status"] for line in log if "status" in line} <= {200, 503}
     assert sum(line.get("status") == 200 for line in log) == sum(counts)  # no answer was lost on its way
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("signals", "code"), [(1, 1), (2, 128 + signal.SIGINT)])
+def test_a_client_cannot_hold_a_server_that_is_stopped(signals: int, code: int, tmp_path: Path) -> None:
+    """After the grace a request is cut off; a second signal does not wait for it."""
+    grace = 0.5 if signals == 1 else 60
+    with serving(f"mixed={FOLDER}", "--grace", grace, "--log", tmp_path / "log") as (process, port, _):
+        with socket.create_connection(("127.0.0.1", port)) as half:
+            half.sendall(head("POST", "/v2/models/mixed.decode/infer", 1000) + b"{")
+            time.sleep(0.3)
+            for _ in range(signals):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            assert process.wait(10) == code
+    assert ("requests were cut off" in (tmp_path / "log").read_text()) == (signals == 1)
 
 
 SENTENCES = {

@@ -122,9 +122,6 @@ class GuardedProtocol(H11Protocol):
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self._cut_off(reason)
             return
-        if self.cycle is not None:
-            self.cycle.disconnected = True  # what still computes has nobody to answer to
-            self.cycle.message_event.set()
         body = error_body(text)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"

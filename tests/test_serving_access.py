@@ -195,7 +195,8 @@ def test_what_is_told_of_a_request(app: ASGIApp) -> None:
     answer = ask(around, "/v2/models/mixed.decode/infer", body=body)
     assert answer.status == 200
     (exchange,) = exchanges
-    assert exchange[1:9] == ("POST", "/v2/models/mixed.decode/infer", "127.0.0.1", "mixed", "decode", 2, 200, len(body))
+    path, known = "/v2/models/mixed.decode/infer", ("mixed", "decode", 2, 2)
+    assert exchange[1:10] == ("POST", path, "127.0.0.1", *known, 200, len(body))
     assert exchange.bytes_out == len(answer.body)
     assert 0 < exchange.seconds < 60
     assert abs(exchange.began - time.time()) < 60

@@ -75,6 +75,21 @@ def test_requests_that_come_during_a_computation_are_joined() -> None:
     ]
 
 
+def test_who_asks_is_told_how_many_rows_were_computed_together() -> None:
+    async def work(batcher: Batcher, model: Doubling) -> None:
+        first, known = await hold(batcher, model), list[dict[str, Any]]()
+        asked = []
+        for count in (1, 2, 3):
+            known.append({})
+            asked.append(asyncio.create_task(batcher.submit("encode", rows(*range(count)), soon(), known[-1])))
+        await asyncio.sleep(0)
+        model.free.set()
+        await asyncio.gather(first, *asked)
+        assert known == [{"batch_rows": 6}] * 3
+
+    run(work)
+
+
 def test_a_free_model_computes_at_once() -> None:
     async def work(batcher: Batcher, model: Doubling) -> None:
         begin = time.perf_counter()

@@ -166,14 +166,14 @@ def test_no_request_fails_when_a_server_is_stopped_and_started_under_load(tmp_pa
 def test_a_client_cannot_hold_a_server_that_is_stopped(signals: int, code: int, tmp_path: Path) -> None:
     """After the grace a request is cut off; a second signal does not wait for it."""
     grace = 0.5 if signals == 1 else 60
-    with serving(f"mixed={FOLDER}", "--grace", grace, "--log", tmp_path / "log") as (process, port, _):
-        with socket.create_connection(("127.0.0.1", port)) as half:
-            half.sendall(head("POST", "/v2/models/mixed.decode/infer", 1000) + b"{")
+    words = (f"mixed={FOLDER}", "--grace", grace, "--log", tmp_path / "log")
+    with serving(*words) as (process, port, _), socket.create_connection(("127.0.0.1", port)) as half:
+        half.sendall(head("POST", "/v2/models/mixed.decode/infer", 1000) + b"{")
+        time.sleep(0.3)
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
             time.sleep(0.3)
-            for _ in range(signals):
-                process.send_signal(signal.SIGINT)
-                time.sleep(0.3)
-            assert process.wait(10) == code
+        assert process.wait(10) == code
     assert ("requests were cut off" in (tmp_path / "log").read_text()) == (signals == 1)
 
 

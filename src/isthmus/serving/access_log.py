@@ -53,6 +53,7 @@ class AccessLog:
                 "path": printable(exchange.path),
                 "status": exchange.status,
                 "rows": exchange.rows,
+                "batch_rows": exchange.batch_rows,
                 "bytes_in": exchange.bytes_in,
                 "bytes_out": exchange.bytes_out,
                 "seconds": round(exchange.seconds, 6),

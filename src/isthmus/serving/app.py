@@ -56,7 +56,8 @@ def make_app(
 ) -> Starlette:
     """The application of a server.
 
-    After an inference request, `scope["isthmus"]` is a dictionary of what is known of it: "model" and "entry", which exist, and "rows".
+    After an inference request, `scope["isthmus"]` is a dictionary of what is known of it: "model" and "entry", which exist, "rows", and
+    "batch_rows", which were computed together.
 
     Args:
         repository: the models.
@@ -185,7 +186,9 @@ class _Server:
     async def _computed(self, request: Request, called: EntryPoint, asked: InferenceRequest) -> list[Array]:
         """The outputs; a client that goes away gives its place in the queue to others."""
         deadline = asyncio.get_running_loop().time() + self._settings.request_seconds
-        work = asyncio.ensure_future(called.batcher.submit(called.entry, asked.inputs, deadline))
+        work = asyncio.ensure_future(
+            called.batcher.submit(called.entry, asked.inputs, deadline, request.scope["isthmus"])
+        )
         gone = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)

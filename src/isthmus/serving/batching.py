@@ -48,6 +48,7 @@ class _Request:
         self.entry, self.inputs = entry, inputs
         self.rows = len(next(iter(inputs.values())))
         self.done = 0  # rows
+        self.together = 0  # rows that were computed together, of this and other requests
         self.found = list[list[Array]]()  # of these rows
         self.answer = asyncio.get_running_loop().create_future()
 
@@ -106,13 +107,16 @@ class Batcher:
             self._users -= 1
             self._changed.set()
 
-    async def submit(self, entry: str, inputs: Mapping[str, Array], deadline: float) -> list[Array]:
+    async def submit(
+        self, entry: str, inputs: Mapping[str, Array], deadline: float, known: dict[str, Any] | None = None
+    ) -> list[Array]:
         """The outputs of an entry.
 
         Args:
             entry: its name.
             inputs: what `ServedModel.checked` returned.
             deadline: by the clock of the event loop.
+            known: is given "batch_rows": the rows that were computed together, of this and other requests.
 
         Raises:
             DataError: values are too far from those of the training data to compute with.
@@ -127,6 +131,8 @@ class Batcher:
         try:
             async with asyncio.timeout_at(deadline):
                 answer: list[Array] = await request.answer
+                if known is not None:
+                    known["batch_rows"] = request.together
                 return answer
         finally:
             request.answer.cancel()
@@ -190,6 +196,7 @@ class Batcher:
         finally:
             self._computing.discard(asyncio.current_task())
         for request, result in zip(requests, results, strict=True):
+            request.together = max(request.together, rows)
             if request.answer.done():
                 continue  # nobody waits for it any more
             if isinstance(result, Exception):

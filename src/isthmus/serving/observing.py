@@ -22,6 +22,7 @@ class Exchange(NamedTuple):
         client: its address.
         model, entry: that answered; "" for other requests.
         rows: of the request; None for other requests.
+        batch_rows: that were computed together, of this and other requests; None for other requests.
         status: of the answer.
         bytes_in, bytes_out: of the bodies.
         seconds: from the end of the request's headers to the end of the answer.
@@ -34,6 +35,7 @@ class Exchange(NamedTuple):
     model: str
     entry: str
     rows: int | None
+    batch_rows: int | None
     status: int
     bytes_in: int
     bytes_out: int
@@ -88,6 +90,7 @@ class Observed:
                 model=known.get("model", ""),
                 entry=known.get("entry", ""),
                 rows=known.get("rows"),
+                batch_rows=known.get("batch_rows"),
                 status=status,
                 bytes_in=bytes_in,
                 bytes_out=bytes_out,

@@ -58,7 +58,8 @@ class GuardedProtocol(H11Protocol):
     @property
     def idle(self) -> bool:
         """Whether the connection waits for another request."""
-        return self.cycle is not None and self.cycle.response_complete and self._incomplete_since is None
+        waits = self.cycle is not None and self.cycle.response_complete and self._incomplete_since is None
+        return waits and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

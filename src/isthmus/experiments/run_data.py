@@ -268,6 +268,7 @@ def as_own(run: Path, source: DataSource | None) -> DataSource | None:
 def held_out(dataset: Dataset, part: Split) -> Dataset:
     """The held-out examples as a data set without a test part, with their labels, ids and line numbers."""
     no_test = dataset.test is None
+    framed = dataset.frame is not None and part.test_rows is not None and no_test
 
     def selected(values: Array | None) -> Array | None:
         return None if values is None or part.test_rows is None else values[part.test_rows]
@@ -282,6 +283,7 @@ def held_out(dataset: Dataset, part: Split) -> Dataset:
         test_target=None,
         ids=selected(dataset.ids if no_test else dataset.test_ids),
         test_ids=None,
+        frame=dataset.frame.take(part.test_rows) if framed else None,
         lines=selected(dataset.lines) if no_test else None,
         weights=part.test_weights,
         groups=selected(dataset.groups) if no_test else None,

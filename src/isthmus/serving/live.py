@@ -137,9 +137,9 @@ class LiveServedModel(ServedModel):
         note = f"{some}{len(dataset.train):,} examples of {printable(dataset.name)}"
         ports = self.entries["reconstruct"].inputs
         if self._table is not None:
-            inputs = dict(
-                zip((port.name for port in ports), _column_values(dataset.frame.take(places), ports), strict=False)
-            )
+            whole, values = dataset.frame, dataset.train
+            frame = self._table.decode(np.asarray(values[places])) if whole is None else whole.take(places)
+            inputs = dict(zip((port.name for port in ports), _column_values(frame, ports), strict=False))
         else:
             inputs = {"X": np.asarray(dataset.train[places]).astype(ports[0].dtype, copy=False)}
         labels = None if dataset.train_labels is None else np.asarray(dataset.train_labels)[places]

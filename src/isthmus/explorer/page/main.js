@@ -1,0 +1,230 @@
+// The explorer page: it reads the address, asks the server, and shows what it answers.
+
+import { fromAddress, toAddress } from "./address.js";
+import { ask, keepToken, modelNames } from "./api.js";
+import { $, announce, complain, latest, make, safely, settle } from "./dom.js";
+import { Example } from "./example.js";
+import { CodeMap } from "./map.js";
+import { Restore } from "./restore.js";
+import { Sliders } from "./sliders.js";
+import { Walk } from "./walk.js";
+
+const TABS = ["sliders", "restore", "walk"];
+
+/** What all parts of the page share. */
+class Page {
+  constructor() {
+    this.view = fromAddress();
+    this.model = "";
+    this.state = null;
+    this.analysis = null;
+    this.map = new CodeMap(this, (index) => this.#select(index));
+    this.example = new Example(this);
+    this.panels = { sliders: new Sliders(this), restore: new Restore(this), walk: new Walk(this) };
+    this.follow = latest(() => this.#follow());
+    this.#listen();
+  }
+
+  /** Asks something of the model. */
+  async ask(what, given = {}) {
+    const answer = await ask(this.model, what, given);
+    settle();
+    return answer;
+  }
+
+  /** Does something whose errors are shown. */
+  run = (action) => safely(action)();
+
+  /** The example as the server takes it. */
+  reference() {
+    const { example } = this.view;
+    return "held_out" in example ? { held_out: example.held_out } : { content: example.content };
+  }
+
+  /** Changes the view, and with it the address: a new entry of the history, or the same one. */
+  update(changes, { push = false } = {}) {
+    Object.assign(this.view, changes);
+    clearTimeout(this.writing);
+    const write = () => {
+      const address = toAddress(this.view);
+      if (push && address !== this.written) history.pushState(null, "", address);
+      else history.replaceState(null, "", address);
+      if (push) this.written = address;
+    };
+    if (push) write();
+    else this.writing = setTimeout(write, 250);
+  }
+
+  redrawMap() {
+    this.map.draw();
+  }
+
+  /** Shows another example. */
+  async give(example, notes = []) {
+    this.update({ example, moved: new Map(), y: null }, { push: true });
+    await this.analyze(notes);
+  }
+
+  /** Analyzes the example of the view and shows the result. */
+  async analyze(notes = []) {
+    const { view, model } = this;
+    if (!view.example) {
+      this.analysis = null;
+      await this.example.show(notes);
+      return this.panel();
+    }
+    const example = view.example;
+    const found = await this.ask("analyze", { example: this.reference(), y: view.y ?? this.example.otherwiseY() });
+    if (this.model !== model || this.view.example !== example) return undefined;
+    this.analysis = found;
+    await this.example.show(notes);
+    this.redrawMap();
+    return this.panel();
+  }
+
+  /** Shows the panel that is chosen. */
+  async panel() {
+    for (const name of TABS) {
+      const chosen = name === this.view.tab;
+      $(`tab-${name}`).setAttribute("aria-selected", String(chosen));
+      $(`tab-${name}`).tabIndex = chosen ? 0 : -1;
+      $(`panel-${name}`).hidden = !chosen;
+    }
+    this.redrawMap();
+    await this.panels[this.view.tab].show();
+  }
+
+  async #select(index) {
+    if (this.panels.walk.picks) return this.panels.walk.to(index);
+    return this.run(() => this.give({ held_out: index }));
+  }
+
+  /** Takes up the view of the address. */
+  async #follow() {
+    const before = this.view;
+    this.view = fromAddress();
+    if (!TABS.includes(this.view.tab)) this.view.tab = "sliders";
+    const names = await modelNames();
+    if (!names.length) return complain(Object.assign(new Error("The server has no model yet: add one, then reload this page."), { name: "Problem" }));
+    const name = names.includes(this.view.model) ? this.view.model : names[0];
+    if (this.view.model && this.view.model !== name) {
+      complain(Object.assign(new Error(`There is no model “${this.view.model}”: “${name}” is shown instead.`), { name: "Problem" }));
+    }
+    this.view.model = name;
+    this.#chooser(names, name);
+    if (name !== this.model || !this.state) await this.#open(name);
+    else await this.#changed(before);
+    if (!this.view.example && this.state.held_out) this.view.example = { held_out: 0 };
+    this.written = toAddress(this.view);
+    history.replaceState(null, "", this.written);
+    return this.analyze();
+  }
+
+  async #changed(before) {
+    if (!this.state.held_out) return;
+    if (before.map !== this.view.map) {
+      document.querySelector(`[name=map-kind][value="${this.view.map}"]`).checked = true;
+      await this.map.place(this.view.map);
+    }
+    if (before.color !== this.view.color) await this.map.color(this.view.color);
+  }
+
+  async #open(name) {
+    $("lead").textContent = `${name} is being opened.`;
+    this.model = name;
+    this.analysis = null;
+    this.state = await this.ask("state");
+    if (!(this.view.map in this.state.maps)) this.view.map = "pca";
+    this.#head();
+    this.panels.sliders.open();
+    this.example.open();
+    $("main").hidden = false;
+    await this.map.open();
+  }
+
+  #head() {
+    const { state } = this;
+    const size = state.code_shape.reduce((a, b) => a * b, 1);
+    const sides = state.shape.join(" × ");
+    const what = {
+      image: `images of ${sides} ${state.shape.length === 2 ? "pixels" : "pixels and channels"}`,
+      volume: `examples of ${sides} values`,
+      lines: `windows of ${sides} values`,
+      table: `rows of ${state.columns.length} columns`,
+    }[state.drawn];
+    document.title = `${state.name} · isthmus explorer`;
+    $("title").textContent = state.name;
+    const kind = state.detector ? "An anomaly detector" : "An autoencoder";
+    $("lead").textContent = `${kind} of ${what}. It makes of each a code of ${size.toLocaleString("en-US")} number${size === 1 ? "" : "s"}, and of the code a reconstruction.`;
+    const computes = state.platform === "isthmus_onnx" ? "onnxruntime" : "PyTorch";
+    $("footer").textContent = `isthmus explorer · model ${state.version}, computed by ${computes} on the server of this page. The address of this page holds the view: send it to somebody who can reach the server.`;
+  }
+
+  #chooser(names, chosen) {
+    $("model-choice").hidden = names.length < 2;
+    $("model").replaceChildren(...names.map((name) => make("option", { value: name, selected: name === chosen }, name)));
+  }
+
+  #listen() {
+    addEventListener("popstate", () => this.follow());
+    addEventListener("hashchange", () => toAddress(this.view) !== location.hash && this.follow());
+    $("alert-close").addEventListener("click", settle);
+    $("model").addEventListener("change", () => {
+      history.pushState(null, "", `#model=${encodeURIComponent($("model").value)}`);
+      this.follow();
+    });
+    $("map-color").addEventListener("change", () => {
+      this.update({ color: $("map-color").value }, { push: true });
+      this.run(() => this.map.color(this.view.color));
+    });
+    $("map-kinds").addEventListener("change", (event) => {
+      this.update({ map: event.target.value }, { push: true });
+      this.run(() => this.map.place(this.view.map));
+    });
+    TABS.forEach((name, i) => {
+      $(`tab-${name}`).addEventListener("click", () => this.#tab(name));
+      $(`tab-${name}`).addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const next = TABS[(i + step + TABS.length) % TABS.length];
+        $(`tab-${next}`).focus();
+        this.#tab(next);
+      });
+    });
+  }
+
+  #tab(name) {
+    this.update({ tab: name }, { push: true });
+    this.run(() => this.panel());
+  }
+}
+
+/** Asks for the token of a server that wants one. */
+async function withToken(action) {
+  try {
+    await action();
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    const field = make("input", { type: "password", id: "token", autocomplete: "off" });
+    const form = make("form", { className: "row card" }, make("label", {}, "This server asks for a token ", field), make("button", {}, "Use it"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      keepToken(field.value.trim());
+      form.remove();
+      safely(() => withToken(action))();
+    });
+    $("main").before(form);
+    field.focus();
+  }
+}
+
+addEventListener("error", (event) => complain(event.error ?? event.message));
+addEventListener("unhandledrejection", (event) => complain(event.reason));
+const page = new Page();
+safely(() => withToken(async () => {
+  await modelNames();
+  await page.follow();
+  announce("The page is ready.");
+  document.documentElement.dataset.ready = "yes";
+}))();

@@ -1,0 +1,150 @@
+// Examples of any kind, shown: as images, charts or rows.
+
+import { floats } from "./api.js";
+import { bar, digits, make, percent, shown } from "./dom.js";
+import { drawError, drawImage, drawSigned, imageCanvas } from "./images.js";
+import { charts, key } from "./lines.js";
+
+const MOST_ROWS = 30;
+
+/** The values of an example for drawing: floats, or the list of a row. */
+export const valuesOf = (content) => (typeof content === "string" ? floats(content) : content);
+
+const isImage = (state) => state.drawn === "image" || state.drawn === "volume";
+
+/** A small drawing of an example; of a row a few of its values. @returns {Node} */
+export function thumbnail(state, content, name) {
+  if (isImage(state)) {
+    const canvas = imageCanvas(name);
+    drawImage(canvas, state, valuesOf(content));
+    return canvas;
+  }
+  if (state.drawn === "lines") return charts(state, [{ values: valuesOf(content), kind: "" }], { name, small: true });
+  const few = state.columns.slice(0, 4).map((column, i) => `${column.name} ${shown(content[i])}`);
+  return make("span", {}, few.join(", ") + (state.columns.length > 4 ? ", …" : ""));
+}
+
+/** One example, large. @returns {Node} */
+export function single(state, content, name, before = null) {
+  if (state.drawn !== "table") {
+    return state.drawn === "lines"
+      ? charts(state, [...(before ? [{ values: valuesOf(before), kind: "seen" }] : []), { values: valuesOf(content), kind: "made" }], { name })
+      : thumbnail(state, content, name);
+  }
+  const rows = state.columns.slice(0, MOST_ROWS).map((column, i) => make("tr", {},
+    make("th", { scope: "row" }, column.name),
+    make("td", { className: before && differs(content[i], before[i]) ? "far" : "" }, shown(content[i]))));
+  const more = state.columns.length > MOST_ROWS ? [make("p", { className: "soft small" }, `The first ${MOST_ROWS} of ${state.columns.length} columns.`)] : [];
+  return make("div", {}, make("table", { "aria-label": name }, make("tbody", {}, ...rows)), ...more);
+}
+
+const differs = (one, other) => (typeof one === "number" && typeof other === "number" ? digits(one, 3) !== digits(other, 3) : one !== other);
+
+/**
+ * An example beside its reconstruction, with the error.
+ * @param {any} state
+ * @param {{content: any, seen?: any, reconstruction: any, attributions?: number[]|null, scales?: any}} found
+ * @param {{original: string, made: string, hidden?: number[]}} names
+ * @returns {Node}
+ */
+export function comparison(state, found, names) {
+  if (isImage(state)) return images(state, found, names);
+  return state.drawn === "lines" ? lines(state, found, names) : rows(state, found, names);
+}
+
+function figure(canvas, caption) {
+  return make("figure", {}, canvas, make("figcaption", {}, caption));
+}
+
+function images(state, found, names) {
+  const original = valuesOf(found.content);
+  const made = valuesOf(found.reconstruction);
+  const box = make("div", { className: "figures" }, figure(thumbnail(state, found.content, names.original), names.original));
+  if (found.seen) box.append(figure(thumbnail(state, found.seen, "What the model sees"), "What the model sees"));
+  const error = imageCanvas("Error map");
+  drawError(error, state, original, made);
+  box.append(figure(thumbnail(state, found.reconstruction, names.made), names.made), figure(error, "Error: orange too high, blue too low"));
+  if (found.attributions) {
+    const most = Math.max(...found.attributions.map(Math.abs), 1e-12);
+    const map = imageCanvas("Attributions to the anomaly score");
+    drawSigned(map, state, (at) => (found.attributions[at] ?? 0) / most);
+    box.append(figure(map, "Share in the anomaly score"));
+  }
+  return box;
+}
+
+function lines(state, found, names) {
+  const entries = [["", names.original], ["made", names.made]];
+  const series = [{ values: valuesOf(found.content), kind: "" }, { values: valuesOf(found.reconstruction), kind: "made" }];
+  if (found.seen) {
+    series.splice(1, 0, { values: valuesOf(found.seen), kind: "seen" });
+    entries.splice(1, 0, ["seen", "What the model sees"]);
+  }
+  const box = make("div", {}, key(entries), charts(state, series, { name: `${names.original} and ${names.made.toLowerCase()}`, error: true, hidden: names.hidden }));
+  if (found.attributions) {
+    box.append(make("h3", {}, "Share in the anomaly score"), charts(state, [{ values: Float32Array.from(found.attributions, (each) => each ?? NaN), kind: "made" }], { name: "Attributions" }));
+  }
+  return box;
+}
+
+/** The error of a column: text, and its size in standard deviations; a wrong category is 2. */
+export function columnError(column, given, made, scale) {
+  if (given === null || made === null) return { text: "", size: 0 };
+  if (typeof given === "number" && typeof made === "number" && !column.labels.length) {
+    const error = made - given;
+    return { text: `${error > 0 ? "+" : ""}${digits(error, 3)}`, size: scale ? Math.abs(error) / scale : Math.abs(error) };
+  }
+  if (column.kind === "date") {
+    const days = (Date.parse(made) - Date.parse(given)) / 86_400_000;
+    return { text: `${days > 0 ? "+" : ""}${digits(days, 3)} days`, size: scale ? Math.abs(days * 86_400e6) / scale : 0 };
+  }
+  return String(given) === String(made) ? { text: "same", size: 0 } : { text: "another", size: 2 };
+}
+
+function rows(state, found, names) {
+  const shares = found.attributions;
+  const all = state.columns.map((column, i) => {
+    const error = columnError(column, found.content[i], found.reconstruction[i], found.scales?.[i]);
+    return { column, i, error, weight: shares ? shares[i] ?? 0 : error.size };
+  });
+  all.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
+  const most = Math.max(...all.map((each) => Math.abs(each.weight)), shares ? 1e-9 : 2);
+  const head = ["Column", names.original, ...(found.seen ? ["Seen"] : []), names.made, "Error", shares ? "Share in the anomaly score" : "Size of the error"];
+  const body = all.slice(0, MOST_ROWS).map((each) => make("tr", {},
+    make("th", { scope: "row" }, each.column.name),
+    make("td", {}, shown(found.content[each.i])),
+    ...(found.seen ? [make("td", { className: differs(found.seen[each.i], found.content[each.i]) ? "far" : "" }, shown(found.seen[each.i]))] : []),
+    make("td", {}, shown(found.reconstruction[each.i])),
+    make("td", {}, each.error.text),
+    make("td", {}, make("span", { className: shares ? "" : "unseen" }, shares ? percent(each.weight) : digits(each.weight, 2)), bar(Math.abs(each.weight) / most))));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
+  const note = shares ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
+  const cut = all.length > MOST_ROWS ? ` The first ${MOST_ROWS} of ${all.length} columns.` : "";
+  return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": "Columns" }, table), make("p", { className: "soft small" }, note + cut));
+}
+
+/** The mean absolute error of a reconstruction; of rows the number of columns that differ. @returns {string} */
+export function errorText(state, content, made) {
+  if (state.drawn === "table") {
+    const wrong = state.columns.filter((column, i) => column.labels.length && content[i] !== null && String(content[i]) !== String(made[i])).length;
+    const categories = state.columns.filter((column) => column.labels.length).length;
+    return categories ? `${categories - wrong} of ${categories} categories are the same` : "";
+  }
+  const [one, other] = [valuesOf(content), valuesOf(made)];
+  let sum = 0;
+  let count = 0;
+  one.forEach((value, i) => {
+    if (!Number.isNaN(value)) {
+      sum += Math.abs(value - other[i]);
+      count += 1;
+    }
+  });
+  return `${digits(sum / Math.max(count, 1), 3)}${state.limits ? ` of a range of ${digits(state.limits[1] - state.limits[0], 3)}` : ""}`;
+}
+
+/** The name of an example. */
+export function nameOf(about) {
+  const parts = [about.id !== null && about.id !== undefined ? `${about.id}` : `example ${about.index}`];
+  if (about.label !== null && about.label !== undefined) parts.push(`label ${about.label}`);
+  return parts.join(", ");
+}

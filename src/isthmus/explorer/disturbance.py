@@ -17,6 +17,7 @@ __all__ = ["Statistics", "disturbed", "grid_of", "statistics_of"]
 
 Array = NDArray[Any]
 _NOT_A_TIME = np.iinfo(np.int64).min
+_DAY = 86_400_000_000  # microseconds
 _MOST_CELLS = {"image": 14, "lines": 24}  # along an axis
 
 
@@ -127,7 +128,9 @@ def _noisy(port: Port, values: Array, noise: float, spread: Any, rng: np.random.
         return np.where(np.isnan(values.astype(np.float64)), values, 1 - values).astype(values.dtype) if swapped else values
     numbers = values.astype(np.float64) + noise * spread * draws
     if port.kind == "date":
-        return np.where(values == _NOT_A_TIME, values, numbers.astype(np.int64))
+        step = _DAY if (values % _DAY == 0).all() else 1
+        moved = (np.rint(numbers / step) * step).astype(np.int64)
+        return np.where(values == _NOT_A_TIME, values, moved)
     return _as_type(port, numbers)
 
 

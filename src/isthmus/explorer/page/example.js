@@ -56,6 +56,7 @@ export class Example {
     $("notes").replaceChildren(...said.map((text) => make("p", {}, text)));
     $("comparison").replaceChildren(comparison(state, analysis, { original: "Original", made: "Reconstruction" }));
     this.#facts();
+    if (analysis.lower === null && state.held_out) setTimeout(safely(() => this.#rank(analysis)), 1500);
     this.#neighbors();
     announce(`${name}: reconstruction shown${analysis.anomaly === null ? "" : analysis.anomaly ? ", anomalous" : ", normal"}.`);
   }
@@ -76,6 +77,16 @@ export class Example {
     $("own").hidden = name !== "own";
   }
 
+  /** Asks for the rank of the score again, until the scores of the held-out examples are there. */
+  async #rank(analysis) {
+    if (this.page.analysis !== analysis) return;
+    const { lower } = await this.page.ask("analyze", { example: this.page.reference(), y: analysis.y });
+    if (this.page.analysis !== analysis) return;
+    analysis.lower = lower;
+    if (lower === null) setTimeout(safely(() => this.#rank(analysis)), 3000);
+    else this.#facts();
+  }
+
   #facts() {
     const { analysis, state } = this.page;
     const facts = [];
@@ -83,11 +94,12 @@ export class Example {
       facts.push(["Verdict", make("span", { className: `verdict${analysis.anomaly ? " bad" : ""}` }, analysis.anomaly ? "anomalous" : "normal")]);
       facts.push(["p-value", `${digits(analysis.p_value, 3)}: the share of normal examples that look at least as unusual`]);
     }
-    const below = state.detector ? `; anomalous below ${digits(state.detector.threshold)}` : "";
-    const rank = analysis.lower === null ? "" : `, higher than ${percent(analysis.lower)} of the held-out examples`;
-    facts.push(["Score", `${analysis.score === null ? "not finite" : digits(analysis.score)}${rank}${below} (higher is more normal)`]);
+    const below = state.detector ? ` Below ${digits(state.detector.threshold)} it is anomalous.` : "";
+    const rank = analysis.lower === null ? "" : ` It is higher than that of ${percent(analysis.lower)} of the held-out examples.`;
+    facts.push(["Score", `${analysis.score === null ? "not finite" : digits(analysis.score)}; higher is more normal.${rank}${below}`]);
     const error = errorText(state, analysis.content, analysis.reconstruction);
-    if (error) facts.push([state.drawn === "table" ? "Categories" : "Mean absolute error", error]);
+    const range = state.limits ? `, in a range of ${digits(state.limits[1] - state.limits[0], 3)}` : "";
+    if (error) facts.push([state.drawn === "table" ? "Categories" : "Mean absolute error", state.drawn === "table" ? error : error + range]);
     $("facts").replaceChildren(...facts.flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)]));
   }
 

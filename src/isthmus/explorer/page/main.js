@@ -155,7 +155,7 @@ class Page {
     document.title = `${state.name} · isthmus explorer`;
     $("title").textContent = state.name;
     const kind = state.detector ? "An anomaly detector" : "An autoencoder";
-    $("lead").textContent = `${kind} of ${what}. It makes of each a code of ${size.toLocaleString("en-US")} number${size === 1 ? "" : "s"}, and of the code a reconstruction.`;
+    $("lead").textContent = `${kind} of ${what}. It encodes each as a code of ${size.toLocaleString("en-US")} number${size === 1 ? "" : "s"}, and decodes the code into a reconstruction.`;
     const computes = state.platform === "isthmus_onnx" ? "onnxruntime" : "PyTorch";
     $("footer").textContent = `isthmus explorer · model ${state.version}, computed by ${computes} on the server of this page. The address of this page holds the view: send it to somebody who can reach the server.`;
   }

@@ -47,15 +47,22 @@ export class CodeMap {
     if (view.map !== kind || this.page.model !== model) return;
     if (found.state === "failed") {
       $("map-status").textContent = found.reason;
+      if (!this.points.length) this.#take(await this.page.ask("map", { kind: "pca" }), "pca");
     } else if (found.state === "computing") {
-      $("map-status").textContent = `${name} is being computed. The map changes when it is ready.`;
+      $("map-status").textContent = `${name} is being computed; until it is ready, PCA is shown.`;
+      if (!this.points.length) this.#take(await this.page.ask("map", { kind: "pca" }), "pca");
       setTimeout(safely(() => this.#again(kind, model)), 1000);
     } else {
       $("map-status").textContent = "";
-      this.points = floats(found.points);
-      this.#describe(kind);
-      this.all();
+      this.#take(found, kind);
     }
+  }
+
+  #take(found, kind) {
+    this.points = floats(found.points);
+    this.canvas.dataset.map = kind;
+    this.#describe(kind);
+    this.all();
   }
 
   async #again(kind, model) {

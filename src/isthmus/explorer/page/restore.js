@@ -1,5 +1,6 @@
 // Noise and hidden parts, and what the model makes of them.
 
+import { isDark } from "./colors.js";
 import { $, announce, latest, make, percent } from "./dom.js";
 import { drawImage, imageCanvas, layout } from "./images.js";
 import { comparison, errorText, valuesOf } from "./show.js";
@@ -49,12 +50,12 @@ export class Restore {
     const cells = (wanted) => Array.from({ length: rows * across }, (_, i) => i).filter((i) => wanted(Math.floor(i / across), i % across));
     const middle = (place, size) => place >= size / 4 && place < (3 * size) / 4;
     const choices = {
-      image: { "Hide the left half": (y, x) => x < across / 2, "the top half": (y) => y < rows / 2, "the middle": (y, x) => middle(y, rows) && middle(x, across) },
-      lines: { "Hide the middle": (y, x) => middle(x, across), "the end": (y, x) => x >= (2 * across) / 3 },
+      image: { "Left half": (y, x) => x < across / 2, "Top half": (y) => y < rows / 2, Middle: (y, x) => middle(y, rows) && middle(x, across) },
+      lines: { Middle: (y, x) => middle(x, across), End: (y, x) => x >= (2 * across) / 3 },
       table: {},
     }[state.drawn];
     const buttons = Object.entries(choices).map(([text, wanted]) => this.#preset(text, () => cells(wanted)));
-    $("presets").replaceChildren(...buttons, this.#preset("Hide nothing", () => []));
+    $("presets").replaceChildren("Hide", ...buttons, this.#preset("Nothing", () => []));
   }
 
   #preset(text, hidden) {
@@ -123,7 +124,7 @@ export class Restore {
   #line(pen, values) {
     const { shape } = this.page.state;
     const [times, channels] = [shape[0], shape.slice(1).reduce((a, b) => a * b, 1)];
-    pen.fillStyle = "#fff";
+    pen.fillStyle = getComputedStyle(document.body).backgroundColor;
     pen.fillRect(0, 0, this.canvas.width, this.canvas.height);
     for (let channel = 0; channel < Math.min(channels, 8); channel++) {
       const line = Array.from({ length: times }, (_, time) => values[time * channels + channel]);
@@ -131,7 +132,7 @@ export class Restore {
       const [low, high] = [Math.min(...known), Math.max(...known)];
       pen.beginPath();
       line.forEach((value, time) => pen.lineTo((time / (times - 1)) * this.canvas.width, this.canvas.height * (0.95 - (0.9 * (value - low)) / (high - low || 1))));
-      pen.strokeStyle = `hsl(${channel * 90 + 190} 60% 35%)`;
+      pen.strokeStyle = `hsl(${channel * 90 + 190} 55% ${isDark() ? 70 : 35}%)`;
       pen.lineWidth = 2;
       pen.stroke();
     }

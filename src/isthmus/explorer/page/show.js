@@ -13,15 +13,15 @@ export const valuesOf = (content) => (typeof content === "string" ? floats(conte
 const isImage = (state) => state.drawn === "image" || state.drawn === "volume";
 
 /** A small drawing of an example; of a row a few of its values. @returns {Node} */
-export function thumbnail(state, content, name) {
+export function thumbnail(state, content, name, columns = [0, 1, 2, 3]) {
   if (isImage(state)) {
     const canvas = imageCanvas(name);
     drawImage(canvas, state, valuesOf(content));
     return canvas;
   }
   if (state.drawn === "lines") return charts(state, [{ values: valuesOf(content), kind: "" }], { name, small: true });
-  const few = state.columns.slice(0, 4).map((column, i) => `${column.name} ${shown(content[i])}`);
-  return make("span", {}, few.join(", ") + (state.columns.length > 4 ? ", …" : ""));
+  const few = columns.filter((i) => i < state.columns.length).map((i) => `${state.columns[i].name} ${shown(content[i])}`);
+  return make("span", {}, few.join(", ") + (state.columns.length > few.length ? ", …" : ""));
 }
 
 /** One example, large. @returns {Node} */
@@ -38,7 +38,8 @@ export function single(state, content, name, before = null) {
   return make("div", {}, make("table", { "aria-label": name }, make("tbody", {}, ...rows)), ...more);
 }
 
-const differs = (one, other) => (typeof one === "number" && typeof other === "number" ? digits(one, 3) !== digits(other, 3) : one !== other);
+/** Whether two values of a table are shown differently. */
+export const differs = (one, other) => (typeof one === "number" && typeof other === "number" ? digits(one, 3) !== digits(other, 3) : one !== other);
 
 /**
  * An example beside its reconstruction, with the error.
@@ -109,14 +110,14 @@ function rows(state, found, names) {
   });
   all.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
   const most = Math.max(...all.map((each) => Math.abs(each.weight)), shares ? 1e-9 : 2);
-  const head = ["Column", names.original, ...(found.seen ? ["Seen"] : []), names.made, "Error", shares ? "Share in the anomaly score" : "Size of the error"];
+  const head = ["Column", names.original, ...(found.seen ? ["Seen"] : []), names.made, "Error", ...(shares ? ["Share in the score"] : [])];
   const body = all.slice(0, MOST_ROWS).map((each) => make("tr", {},
     make("th", { scope: "row" }, each.column.name),
     make("td", {}, shown(found.content[each.i])),
     ...(found.seen ? [make("td", { className: differs(found.seen[each.i], found.content[each.i]) ? "far" : "" }, shown(found.seen[each.i]))] : []),
     make("td", {}, shown(found.reconstruction[each.i])),
-    make("td", {}, each.error.text),
-    make("td", {}, make("span", { className: shares ? "" : "unseen" }, shares ? percent(each.weight) : digits(each.weight, 2)), bar(Math.abs(each.weight) / most))));
+    make("td", {}, each.error.text, ...(shares ? [] : [bar(each.weight / most)])),
+    ...(shares ? [make("td", {}, percent(each.weight), bar(Math.abs(each.weight) / most))] : [])));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
   const note = shares ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
   const cut = all.length > MOST_ROWS ? ` The first ${MOST_ROWS} of ${all.length} columns.` : "";
@@ -139,7 +140,7 @@ export function errorText(state, content, made) {
       count += 1;
     }
   });
-  return `${digits(sum / Math.max(count, 1), 3)}${state.limits ? ` of a range of ${digits(state.limits[1] - state.limits[0], 3)}` : ""}`;
+  return digits(sum / Math.max(count, 1), 3);
 }
 
 /** The name of an example. */

@@ -1,7 +1,7 @@
 // A walk from one example to another, along the straight line between their codes.
 
 import { $, announce, latest, make, percent } from "./dom.js";
-import { nameOf, single, thumbnail } from "./show.js";
+import { differs, nameOf, single, thumbnail } from "./show.js";
 
 const STEPS = 9;
 
@@ -50,15 +50,18 @@ export class Walk {
     if (this.page.model !== model || this.page.analysis !== analysis || this.page.view.to !== view.to) return;
     this.ends = found.codes;
     $("walk-strip").classList.toggle("texts", state.drawn === "table");
+    $("walked").classList.toggle("rows", state.drawn !== "image" && state.drawn !== "volume");
+    const [first, last] = [found.contents[0], found.contents.at(-1)];
+    this.columns = state.columns.map((_, i) => i).filter((i) => differs(first[i], last[i])).slice(0, 4);
     $("walk-strip").replaceChildren(...found.contents.map((content, i) => this.#step(content, i / (STEPS - 1))));
     const end = await this.page.ask("held_out", { index: view.to });
-    $("walk-note").textContent = `From ${analysis.index === null ? "your example" : nameOf(analysis)} to ${nameOf(end)}: the codes between the two, decoded.`;
+    $("walk-note").textContent = `From ${analysis.index === null ? "your example" : nameOf(analysis)} to ${nameOf(end)}: the codes between the two, decoded${state.y ? ` with y = ${analysis.y}` : ""}.`;
     this.#move(view.at, false);
   }
 
   #step(content, at) {
     const name = `${percent(at)}`;
-    const button = make("button", { type: "button" }, thumbnail(this.page.state, content, `Step at ${name}`), make("div", {}, name));
+    const button = make("button", { type: "button" }, thumbnail(this.page.state, content, `Step at ${name}`, this.columns), make("div", {}, name));
     button.dataset.at = String(at);
     button.addEventListener("click", () => {
       this.#move(at);

@@ -42,6 +42,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     widgets/        sliders in notebooks
     experiments/    runs, splits, comparison, sweeps, reports, tutorials and their reproduction
     serving/        models behind the Open Inference Protocol
+    explorer/       the page on which models are explored
     cli/            the command line
 """
 

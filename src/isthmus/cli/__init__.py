@@ -29,6 +29,7 @@ Modules in reading order:
     export          ONNX files
     card            model cards
     serve           models over HTTP
+    explore         the page on which a run is explored
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from isthmus.cli import (
     components,
     compress,
     detect,
+    explore,
     export,
     finetune,
     reproduce,
@@ -111,7 +113,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         compress.decompress,
         export.export,
     ],
-    "Serve": [serve.serve],
+    "Serve": [serve.serve, explore.explore],
     "List": [analyze.recipes, components.components, analyze.data],
 }  # the sections of the help
 

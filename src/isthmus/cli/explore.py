@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,9 @@ def _opened(run: Path, data_options: DataOptions) -> ServedModel:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise NotPossibleError(f"the page needs {error.name}, which is not installed: pip install 'isthmus[serve]'") from None
+        raise NotPossibleError(
+            f"the page needs {error.name}, which is not installed: pip install 'isthmus[serve]'"
+        ) from None
     from isthmus.serving import open_model
 
     exported = (run / MANIFEST).is_file()
@@ -99,7 +102,9 @@ def _listening(port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        raise RecordError(f"--port {port} cannot be used ({error.strerror}): give another one, or 0 for a free one") from None
+        raise RecordError(
+            f"--port {port} cannot be used ({error.strerror}): give another one, or 0 for a free one"
+        ) from None
     return listening
 
 
@@ -115,4 +120,6 @@ def _serve(model: ServedModel, listening: socket.socket) -> None:
     models = {model.name: model}
     guard = Middleware(TrustedHostMiddleware, allowed_hosts=_NAMES, www_redirect=False)
     app = Starlette(routes=routes(models.__getitem__, lambda: list(models)), middleware=[guard])
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)).run([listening])
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(settings).run([listening])

@@ -125,7 +125,11 @@ def _noisy(port: Port, values: Array, noise: float, spread: Any, rng: np.random.
     draws = rng.standard_normal(values.shape)
     if port.kind == "boolean":
         swapped = rng.random() < noise / 2
-        return np.where(np.isnan(values.astype(np.float64)), values, 1 - values).astype(values.dtype) if swapped else values
+        return (
+            np.where(np.isnan(values.astype(np.float64)), values, 1 - values).astype(values.dtype)
+            if swapped
+            else values
+        )
     numbers = values.astype(np.float64) + noise * spread * draws
     if port.kind == "date":
         step = _DAY if (values % _DAY == 0).all() else 1

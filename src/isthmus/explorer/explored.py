@@ -92,6 +92,7 @@ class Explored:
             "shape": view.shape,
             "dtype": view.ports[0].dtype,
             "columns": [column._asdict() for column in view.columns],
+            "channels": model.described.get("features") if view.drawn == "lines" else None,
             "limits": self._limits,
             "code_shape": self.code.shape,
             "whole_codes": np.dtype(self.code.dtype).kind in "iu",
@@ -159,7 +160,9 @@ class Explored:
         known = self._needed()
         index = known.find(name)
         if index is None:
-            raise DataError(f"no held-out example has the ID {printable(repr(name), 60)}: correct it, or give its number")
+            raise DataError(
+                f"no held-out example has the ID {printable(repr(name), 60)}: correct it, or give its number"
+            )
         return known.about(index)
 
     def dimensions(self, code: Any = None, y: Any = None) -> dict[str, Any]:
@@ -169,7 +172,7 @@ class Explored:
             found = self._own_dimensions
         else:
             row = self._code(code).astype(np.float64)
-            given = {name: values for name, values in self.view.y_input(y).items()}
+            given = self.view.y_input(y)
             found = self._dimensions(row[None], range_around(row), given)
         return {"dimensions": [dimension._asdict() for dimension in found]}
 
@@ -305,7 +308,9 @@ class Explored:
 
     def _check_index(self, known: Known, index: Any) -> None:
         if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(known):
-            raise DataError(f"there is no held-out example {printable(repr(index), 60)}: choose from 0 to {len(known) - 1}")
+            raise DataError(
+                f"there is no held-out example {printable(repr(index), 60)}: choose from 0 to {len(known) - 1}"
+            )
 
 
 def _is_number(value: Any) -> bool:

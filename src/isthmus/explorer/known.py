@@ -119,7 +119,7 @@ def colors_of(values: list[Any]) -> dict[str, Any]:
         return {"kind": "none", "reason": f"There are {len(there):,} different labels, too many for colors."}
     numbers = np.array([np.nan if gone else value for value, gone in zip(values, unknown, strict=True)], np.float64)
     finite = numbers[np.isfinite(numbers)]
-    low, high = (np.percentile(finite, [1, 99]) if len(finite) else (0.0, 1.0))
+    low, high = np.percentile(finite, [1, 99]) if len(finite) else (0.0, 1.0)
     return {"kind": "numbers", "values": encoded_array(numbers), "low": float(low), "high": float(high)}
 
 

@@ -46,7 +46,10 @@ def pasted_row(text: str, columns: Sequence[Column]) -> tuple[list[Any], list[st
                 f"the row has {len(rows[0])} values, and the model has {len(columns)} columns: paste one value for each, "
                 "or a line with the names of the columns before it"
             )
-        values, notes = list(rows[0]), ["The values are taken in the order of the columns, as there is no line of names."]
+        values, notes = (
+            list(rows[0]),
+            ["The values are taken in the order of the columns, as there is no line of names."],
+        )
     extra = len(rows) - (2 if len(rows) > 1 and set(rows[0]) & set(names) else 1)
     if extra:
         notes.append(f"{extra} more line{'s' if extra > 1 else ''} of values: not used, as one row is shown at a time.")
@@ -55,7 +58,9 @@ def pasted_row(text: str, columns: Sequence[Column]) -> tuple[list[Any], list[st
 
 def _by_name(header: list[str], row: list[str], names: list[str]) -> tuple[list[Any], list[str]]:
     if len(row) != len(header):
-        raise DataError(f"the line of names has {len(header)} cells and the row {len(row)}: give one value for each name")
+        raise DataError(
+            f"the line of names has {len(header)} cells and the row {len(row)}: give one value for each name"
+        )
     given = dict(zip(header, row, strict=True))
     notes = ["The first line is taken as the names of the columns."]
     others = [name for name in header if name not in names]

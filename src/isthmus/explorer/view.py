@@ -196,5 +196,3 @@ def _one(port: Port, value: Any) -> Array:
     if port.kind == "date":
         return np.array(["NaT" if value is None else value], "datetime64[us]")
     return np.array([np.nan if value is None else value], np.float64)
-
-

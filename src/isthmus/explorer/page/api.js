@@ -20,7 +20,7 @@ export function base64(values) {
 
 /** The names of the models. @returns {Promise<string[]>} */
 export async function modelNames() {
-  return (await answered(() => fetch("explore/models", { headers: authorization() }))).models;
+  return (await answered(() => fetch("explore/models"))).models;
 }
 
 /**
@@ -33,20 +33,9 @@ export async function modelNames() {
 export function ask(model, what, given = {}) {
   return answered(() => fetch(`explore/models/${encodeURIComponent(model)}/${what}`, {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...authorization() },
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify(given),
   }));
-}
-
-/** Keeps the token that the server asked for, for this tab. @param {string} token */
-export function keepToken(token) {
-  sessionStorage.setItem("isthmus-token", token);
-}
-
-/** @returns {Record<string, string>} */
-function authorization() {
-  const token = sessionStorage.getItem("isthmus-token");
-  return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
 /** The answer of a request; a `Problem` says what went wrong. @param {() => Promise<Response>} send */
@@ -59,7 +48,5 @@ async function answered(send) {
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;
-  const problem = new Problem(answer?.error ?? `The server answered with status ${response.status}: look at its log.`);
-  problem.status = response.status;
-  throw problem;
+  throw new Problem(answer?.error ?? `The server answered with status ${response.status}: look at its log.`);
 }

@@ -1,7 +1,7 @@
 // The explorer page: it reads the address, asks the server, and shows what it answers.
 
 import { fromAddress, toAddress } from "./address.js";
-import { ask, keepToken, modelNames } from "./api.js";
+import { ask, modelNames } from "./api.js";
 import { $, announce, complain, latest, make, safely, settle } from "./dom.js";
 import { Example } from "./example.js";
 import { CodeMap } from "./map.js";
@@ -200,31 +200,11 @@ class Page {
   }
 }
 
-/** Asks for the token of a server that wants one. */
-async function withToken(action) {
-  try {
-    await action();
-  } catch (error) {
-    if (error.status !== 401) throw error;
-    const field = make("input", { type: "password", id: "token", autocomplete: "off" });
-    const form = make("form", { className: "row card" }, make("label", {}, "This server asks for a token ", field), make("button", {}, "Use it"));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      keepToken(field.value.trim());
-      form.remove();
-      safely(() => withToken(action))();
-    });
-    $("main").before(form);
-    field.focus();
-  }
-}
-
 addEventListener("error", (event) => complain(event.error ?? event.message));
 addEventListener("unhandledrejection", (event) => complain(event.reason));
 const page = new Page();
-safely(() => withToken(async () => {
-  await modelNames();
+safely(async () => {
   await page.follow();
   announce("The page is ready.");
   document.documentElement.dataset.ready = "yes";
-}))();
+})();

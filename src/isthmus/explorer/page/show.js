@@ -33,7 +33,7 @@ export function single(state, content, name, before = null) {
   }
   const rows = state.columns.slice(0, MOST_ROWS).map((column, i) => make("tr", {},
     make("th", { scope: "row" }, column.name),
-    make("td", { className: before && differs(content[i], before[i]) ? "far" : "" }, shown(content[i]))));
+    cell(content[i], Boolean(before) && differs(content[i], before[i]))));
   const more = state.columns.length > MOST_ROWS ? [make("p", { className: "soft small" }, `The first ${MOST_ROWS} of ${state.columns.length} columns.`)] : [];
   return make("div", {}, make("table", { "aria-label": name }, make("tbody", {}, ...rows)), ...more);
 }
@@ -102,6 +102,11 @@ export function columnError(column, given, made, scale) {
   return String(given) === String(made) ? { text: "same", size: 0 } : { text: "another", size: 2 };
 }
 
+function cell(value, marked = false) {
+  const text = shown(value);
+  return make("td", { className: `${marked ? "far" : ""} ${text.length < 14 ? "short" : ""}` }, text);
+}
+
 function rows(state, found, names) {
   const shares = found.attributions;
   const all = state.columns.map((column, i) => {
@@ -113,9 +118,9 @@ function rows(state, found, names) {
   const head = ["Column", names.original, ...(found.seen ? ["Seen"] : []), names.made, "Error", ...(shares ? ["Share in the score"] : [])];
   const body = all.slice(0, MOST_ROWS).map((each) => make("tr", {},
     make("th", { scope: "row" }, each.column.name),
-    make("td", {}, shown(found.content[each.i])),
-    ...(found.seen ? [make("td", { className: differs(found.seen[each.i], found.content[each.i]) ? "far" : "" }, shown(found.seen[each.i]))] : []),
-    make("td", {}, shown(found.reconstruction[each.i])),
+    cell(found.content[each.i]),
+    ...(found.seen ? [cell(found.seen[each.i], differs(found.seen[each.i], found.content[each.i]))] : []),
+    cell(found.reconstruction[each.i]),
     make("td", {}, each.error.text, ...(shares ? [] : [bar(each.weight / most)])),
     ...(shares ? [make("td", {}, percent(each.weight), bar(Math.abs(each.weight) / most))] : [])));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));

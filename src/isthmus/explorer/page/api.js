@@ -44,7 +44,7 @@ async function answered(send) {
   try {
     response = await send();
   } catch {
-    throw new Problem("The server does not answer: start it again, then go on here.");
+    throw Object.assign(new Problem("The server does not answer: start it again, then go on here."), { lost: true });
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;

@@ -32,6 +32,7 @@ function fill(element, props, children) {
 }
 
 let lastStatus = 0;
+let lost = false; // whether the error is that the server does not answer
 
 /** Tells a screen reader. @param {string} text */
 export function announce(text) {
@@ -44,13 +45,20 @@ export function complain(error) {
   if (error?.name === "AbortError") return;
   const text = error?.name === "Problem" ? error.message : `The page has an error: ${error?.message ?? error}. Reload it.`;
   if (error?.name !== "Problem") console.error(error);
+  lost = Boolean(error?.lost);
   $("alert").hidden = false;
   $("alert-text").textContent = text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Takes the error away. */
 export function settle() {
+  lost = false;
   $("alert").hidden = true;
+}
+
+/** Takes the error away that the server does not answer, since it does. */
+export function recovered() {
+  if (lost) settle();
 }
 
 /** An event handler whose errors are shown. */

@@ -1,8 +1,8 @@
 // The explorer page: it reads the address, asks the server, and shows what it answers.
 
 import { fromAddress, toAddress } from "./address.js";
-import { ask, modelNames } from "./api.js";
-import { $, announce, complain, latest, make, safely, settle } from "./dom.js";
+import { ask, modelNames, Problem } from "./api.js";
+import { $, announce, complain, latest, make, recovered, safely, settle } from "./dom.js";
 import { Example } from "./example.js";
 import { CodeMap } from "./map.js";
 import { Restore } from "./restore.js";
@@ -28,7 +28,7 @@ class Page {
   /** Asks something of the model. */
   async ask(what, given = {}) {
     const answer = await ask(this.model, what, given);
-    settle();
+    recovered();
     return answer;
   }
 
@@ -76,6 +76,7 @@ class Page {
     const example = view.example;
     const found = await this.ask("analyze", { example: this.reference(), y: view.y ?? this.example.otherwiseY() });
     if (this.model !== model || this.view.example !== example) return undefined;
+    settle();
     this.analysis = found;
     await this.example.show(notes);
     this.redrawMap();
@@ -105,19 +106,35 @@ class Page {
     this.view = fromAddress();
     if (!TABS.includes(this.view.tab)) this.view.tab = "sliders";
     const names = await modelNames();
-    if (!names.length) return complain(Object.assign(new Error("The server has no model yet: add one, then reload this page."), { name: "Problem" }));
+    this.trouble = "";
+    if (!names.length) return complain(new Problem("The server has no model yet: add one, then reload this page."));
     const name = names.includes(this.view.model) ? this.view.model : names[0];
     if (this.view.model && this.view.model !== name) {
-      complain(Object.assign(new Error(`There is no model “${this.view.model}”: “${name}” is shown instead.`), { name: "Problem" }));
+      this.trouble = `There is no model “${this.view.model}”: “${name}” is shown instead.`;
     }
     this.view.model = name;
     this.#chooser(names, name);
     if (name !== this.model || !this.state) await this.#open(name);
     else await this.#changed(before);
-    if (!this.view.example && this.state.held_out) this.view.example = { held_out: 0 };
+    this.#checkExample();
     this.written = toAddress(this.view);
     history.replaceState(null, "", this.written);
-    return this.analyze();
+    await this.analyze();
+    if (this.trouble) complain(new Problem(this.trouble));
+    return undefined;
+  }
+
+  /** Another example where there is none of the number in the address. */
+  #checkExample() {
+    const { view, state } = this;
+    const index = view.example?.held_out;
+    const count = state.held_out?.count ?? 0;
+    if (index !== undefined && !(index >= 0 && index < count)) {
+      this.trouble = count ? `There is no held-out example ${index}: there are ${count.toLocaleString("en-US")}, from 0. Example 0 is shown.` : state.reason;
+      view.example = null;
+    }
+    if (view.to !== null && !(view.to >= 0 && view.to < count)) view.to = null;
+    if (!view.example && count) view.example = { held_out: 0 };
   }
 
   async #changed(before) {

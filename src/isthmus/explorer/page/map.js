@@ -3,6 +3,7 @@
 import { floats } from "./api.js";
 import { legend, painter } from "./colors.js";
 import { $, announce, complain, make, percent, safely } from "./dom.js";
+import { nearest, neighbor } from "./places.js";
 import { nameOf, thumbnail } from "./show.js";
 
 const RADIUS = 14; // pixels within which a point is hit
@@ -186,15 +187,8 @@ export class CodeMap {
   }
 
   /** The nearest point to pixels, or -1. */
-  hit([x, y], within = RADIUS) {
-    let nearest = -1;
-    let least = within ** 2;
-    for (let i = 0; 2 * i < this.points.length; i++) {
-      const [px, py] = this.#at(i);
-      const distance = (px - x) ** 2 + (py - y) ** 2;
-      if (distance < least) [nearest, least] = [i, distance];
-    }
-    return nearest;
+  hit(place, within = RADIUS) {
+    return nearest(this.points.length / 2, (i) => this.#at(i), place, within);
   }
 
   /** Shows the example of a point beside it. */
@@ -289,18 +283,9 @@ export class CodeMap {
   }
 
   /** The nearest point in a direction from the point in focus. */
-  #next([dx, dy]) {
+  #next(direction) {
     const from = this.hovered >= 0 ? this.hovered : this.page.view.example?.held_out ?? this.hit([this.size.width / 2, this.size.height / 2], Infinity);
     if (this.hovered < 0) return from;
-    const [x, y] = this.#at(from);
-    let best = from;
-    let least = Infinity;
-    for (let i = 0; 2 * i < this.points.length; i++) {
-      const [px, py] = this.#at(i);
-      const along = (px - x) * dx + (py - y) * dy;
-      const aside = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
-      if (along > 0.5 && aside <= along && along + 2 * aside < least) [best, least] = [i, along + 2 * aside];
-    }
-    return best;
+    return neighbor(this.points.length / 2, (i) => this.#at(i), from, direction);
   }
 }

@@ -33,6 +33,7 @@ export class Sliders {
   /** Shows the code of the analysis, with the dimensions that were moved. */
   async show() {
     const { analysis, state, model } = this.page;
+    document.querySelector(".beside").hidden = !analysis;
     if (!analysis) {
       $("sliders-note").textContent = "Give an example first: the sliders start from its code.";
       $("sliders").replaceChildren();

@@ -9,6 +9,7 @@ Modules in reading order:
     background   what takes seconds, in threads
     maps         codes in two dimensions
     known        what is known of the held-out examples
+    page_state   what the page has to know of a model
     explored     what the page asks of one model
     pages        the files of the page, and the headers of every answer
     routes       the routes of the page and of what it asks

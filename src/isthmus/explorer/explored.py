@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError, IsthmusError, NotPossibleError
 from isthmus.explorer.background import Background
 from isthmus.explorer.dimensions import Dimension, dimensions_of, range_around, ranges_of
-from isthmus.explorer.disturbance import Statistics, disturbed, grid_of, statistics_of
+from isthmus.explorer.disturbance import Statistics, disturbed, statistics_of
 from isthmus.explorer.known import Known, colors_of, computed_in_blocks
-from isthmus.explorer.maps import MAPS, map_of, principal_components
+from isthmus.explorer.maps import MAPS, map_of
+from isthmus.explorer.page_state import limits_of, page_state
 from isthmus.explorer.pasted import pasted_row
 from isthmus.explorer.view import View, encoded_array
 from isthmus.serving import ServedModel
@@ -25,7 +26,6 @@ __all__ = ["Explored"]
 
 Array = NDArray[Any]
 _MOST_STEPS = 25
-_MOST_Y = 100  # labels in the chooser
 
 
 class Example(NamedTuple):
@@ -65,69 +65,13 @@ class Explored:
             return None
 
     @cached_property
-    def _limits(self) -> tuple[float, float] | None:
-        """The lowest and highest value of images, for drawing."""
-        if self.view.drawn == "table":
-            return None
-        if self.view.ports[0].dtype == "uint8":
-            return 0.0, 255.0
-        limits = self.model.described.get("range")
-        return None if limits is None else (float(limits[0]), float(limits[1]))
-
-    @cached_property
     def _statistics(self) -> list[Statistics] | None:
         known = self.known
-        return statistics_of(self.view, None if known is None else known.examples, self._limits)
+        return statistics_of(self.view, None if known is None else known.examples, limits_of(self.model, self.view))
 
     def state(self) -> dict[str, Any]:
         """What the page has to know to show itself."""
-        known, view, model = self.known, self.view, self.model
-        detector = model.described.get("detector")
-        return {
-            "name": model.name,
-            "version": model.version,
-            "platform": model.platform,
-            "drawn": view.drawn,
-            "kind": view.kind,
-            "shape": view.shape,
-            "dtype": view.ports[0].dtype,
-            "columns": [column._asdict() for column in view.columns],
-            "channels": model.described.get("features") if view.drawn == "lines" else None,
-            "limits": self._limits,
-            "code_shape": self.code.shape,
-            "whole_codes": np.dtype(self.code.dtype).kind in "iu",
-            "missing": model.described["missing"] == "allow",
-            "grid": grid_of(view) if view.drawn != "volume" else None,
-            "can_disturb": view.drawn != "volume" and self._statistics is not None,
-            "detector": detector,
-            "y": self._y_state(),
-            "maps": MAPS,
-            "held_out": None if known is None else self._held_out_state(known),
-            "reason": self._reason if known is None else "",
-        }
-
-    def _held_out_state(self, known: Known) -> dict[str, Any]:
-        shares = principal_components(known.codes)[1]
-        choices = [*known.choices(), {"by": "score", "name": "score"}]
-        has_ids = known.examples.ids is not None
-        return {
-            "count": len(known),
-            "note": known.examples.note,
-            "colors": choices,
-            "has_ids": has_ids,
-            "variance": [round(float(share), 4) for share in shares],
-        }
-
-    def _y_state(self) -> dict[str, Any] | None:
-        """How y is chosen: among labels, or as numbers."""
-        port, known = self.view.y, self.known
-        if port is None:
-            return None
-        choices: list[Any] = list(port.labels)
-        if not choices and not port.shape and known is not None:
-            choices = np.unique(known.examples.inputs["y"]).tolist()
-        size = math.prod(port.shape)
-        return {"choices": choices if len(choices) <= _MOST_Y else [], "size": size, "dtype": port.dtype}
+        return page_state(self.model, self.view, self.known, self._statistics is not None, self._reason)
 
     def map(self, kind: str) -> dict[str, Any]:
         """The positions of held-out examples: PCA at once, others when they are ready."""

@@ -126,7 +126,7 @@ function rows(state, found, names) {
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
   const note = shares ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
   const cut = all.length > MOST_ROWS ? ` The first ${MOST_ROWS} of ${all.length} columns.` : "";
-  return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": "Columns" }, table), make("p", { className: "soft small" }, note + cut));
+  return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": `${names.made} by column` }, table), make("p", { className: "soft small" }, note + cut));
 }
 
 /** The mean absolute error of a reconstruction; of rows the number of columns that differ. @returns {string} */

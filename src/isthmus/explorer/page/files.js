@@ -13,7 +13,7 @@ import { limitsOf } from "./images.js";
  */
 export async function readImage(file, state, inverted, like) {
   const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap) throw new Problem(`${file.name} cannot be read as an image: give a PNG, JPEG, WebP, GIF or BMP file.`);
+  if (!bitmap) throw new Problem(`“${file.name}” cannot be read as an image: give a PNG, JPEG, WebP, GIF or BMP file.`);
   const [height, width] = state.shape;
   const channels = state.shape[2] ?? 1;
   const canvas = new OffscreenCanvas(width, height);

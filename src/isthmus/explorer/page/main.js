@@ -41,18 +41,12 @@ class Page {
     return "held_out" in example ? { held_out: example.held_out } : { content: example.content };
   }
 
-  /** Changes the view, and with it the address: a new entry of the history, or the same one. */
+  /** Changes the view; when it is to be pushed, the address too, with a new entry of the history. A slider pushes when it stops. */
   update(changes, { push = false } = {}) {
     Object.assign(this.view, changes);
-    clearTimeout(this.writing);
-    const write = () => {
-      const address = toAddress(this.view);
-      if (push && address !== this.written) history.pushState(null, "", address);
-      else history.replaceState(null, "", address);
-      if (push) this.written = address;
-    };
-    if (push) write();
-    else this.writing = setTimeout(write, 250);
+    const address = toAddress(this.view);
+    if (!push || address === location.hash) return;
+    history.pushState(null, "", address);
   }
 
   redrawMap() {
@@ -102,7 +96,7 @@ class Page {
 
   /** Takes up the view of the address. */
   async #follow() {
-    const before = this.view;
+    const [before, address] = [this.view, location.hash];
     this.view = fromAddress();
     if (!TABS.includes(this.view.tab)) this.view.tab = "sliders";
     const names = await modelNames();
@@ -117,8 +111,7 @@ class Page {
     if (name !== this.model || !this.state) await this.#open(name);
     else await this.#changed(before);
     this.#checkExample();
-    this.written = toAddress(this.view);
-    history.replaceState(null, "", this.written);
+    if (location.hash === address) history.replaceState(null, "", toAddress(this.view));
     await this.analyze();
     if (this.trouble) complain(new Problem(this.trouble));
     return undefined;
@@ -169,8 +162,8 @@ class Page {
       lines: `windows of ${sides} values`,
       table: `rows of ${state.columns.length} columns`,
     }[state.drawn];
-    document.title = `${state.name} · isthmus explorer`;
-    $("title").textContent = state.name;
+    document.title = `${this.model} · isthmus explorer`;
+    $("title").textContent = this.model;
     const kind = state.detector ? "An anomaly detector" : "An autoencoder";
     $("lead").textContent = `${kind} of ${what}. It encodes each as a code of ${size.toLocaleString("en-US")} number${size === 1 ? "" : "s"}, and decodes the code into a reconstruction.`;
     const computes = state.platform === "isthmus_onnx" ? "onnxruntime" : "PyTorch";
@@ -184,7 +177,6 @@ class Page {
 
   #listen() {
     addEventListener("popstate", () => this.follow());
-    addEventListener("hashchange", () => toAddress(this.view) !== location.hash && this.follow());
     $("alert-close").addEventListener("click", settle);
     $("model").addEventListener("change", () => {
       history.pushState(null, "", `#model=${encodeURIComponent($("model").value)}`);

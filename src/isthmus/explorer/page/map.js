@@ -32,6 +32,8 @@ export class CodeMap {
     this.about.clear();
     $("map-body").hidden = !state.held_out;
     this.points = new Float32Array();
+    this.colors = null;
+    this.paint = null;
     if (!state.held_out) {
       $("map-note").textContent = state.reason;
       return;
@@ -196,10 +198,8 @@ export class CodeMap {
     if (i === this.hovered) return;
     this.hovered = i;
     this.draw();
-    if (i < 0) {
-      $("map-tip").hidden = true;
-      return;
-    }
+    $("map-tip").hidden = true;
+    if (i < 0) return;
     const { model, state } = this.page;
     if (!this.about.has(i)) this.about.set(i, this.page.ask("held_out", { index: i }));
     const about = await this.about.get(i).catch((error) => {

@@ -68,7 +68,7 @@ def sent(values: Array) -> str:
 def test_the_dimensions_that_move_the_reconstruction_most_come_first(explored: Explored) -> None:
     found = explored.dimensions()["dimensions"]
     low, high = np.percentile(explored.known.codes, [1, 99], axis=0)  # type: ignore[union-attr]
-    assert [each["index"] for each in found] == np.argsort(low - high).tolist()  # columns of W have length 1
+    assert [each["place"] for each in found] == np.argsort(low - high).tolist()  # columns of W have length 1
     assert [each["importance"] for each in found] == pytest.approx(sorted((high - low) / max(high - low))[::-1])
     assert found[0]["low"] == pytest.approx(low[1])
 
@@ -76,7 +76,7 @@ def test_the_dimensions_that_move_the_reconstruction_most_come_first(explored: E
 def test_a_dimension_that_changes_nothing_comes_last() -> None:
     idle = np.column_stack([np.zeros(12), W])
     found = Explored(Linear(idle, (3, 4), X)).dimensions()["dimensions"]
-    assert found[-1]["index"] == 0
+    assert found[-1]["place"] == 0
     assert found[-1]["importance"] == 0
     assert found[-1]["low"] < found[-1]["high"]
 
@@ -247,7 +247,7 @@ def test_an_export_is_explored_from_a_given_row() -> None:
     assert found["anomaly"] in {True, False}
     assert found["reconstruction"][2] in {"left", "right", "up"}
     dimensions = explored.dimensions(found["code"])["dimensions"]
-    assert all(each["low"] < found["code"][each["index"]] < each["high"] for each in dimensions)
+    assert all(each["low"] < found["code"][each["place"]] < each["high"] for each in dimensions)
     missing = explored.analyze({"content": row}, hidden=[2])
     assert missing["seen"][2] is None
     with pytest.raises(NotPossibleError, match="held-out examples"):

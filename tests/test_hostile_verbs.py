@@ -88,6 +88,7 @@ VERBS: dict[str, list[list[str]]] = {
     "decompress": [[RUN, "packed $x.isthmus", "--out", "back.csv"]],
     "export": [[RUN, "--data", TABLE, "--parts", "encoder", "--out", "exported $x"]],
     "serve": [[RUN], [CELLS[5]]],  # whose names no address holds
+    "explore": [[CELLS[5]]],
 }
 
 

@@ -45,7 +45,7 @@ def explore(
         import webbrowser
 
         webbrowser.open(address)
-    _serve(model, listening)
+    _serve(model, listening, given=data_options.source is not None)
 
 
 def _opened(run: Path, data_options: DataOptions) -> ServedModel:
@@ -108,7 +108,7 @@ def _listening(port: int) -> socket.socket:
     return listening
 
 
-def _serve(model: ServedModel, listening: socket.socket) -> None:
+def _serve(model: ServedModel, listening: socket.socket, given: bool) -> None:
     """Serves the page until it is stopped. Requests that name another host are refused: pages of other sites must not read it."""
     import uvicorn
     from starlette.applications import Starlette
@@ -119,7 +119,7 @@ def _serve(model: ServedModel, listening: socket.socket) -> None:
 
     models = {model.name: model}
     guard = Middleware(TrustedHostMiddleware, allowed_hosts=_NAMES, www_redirect=False)
-    app = Starlette(routes=routes(models.__getitem__, lambda: list(models)), middleware=[guard])
+    app = Starlette(routes=routes(models.__getitem__, lambda: list(models), given=given), middleware=[guard])
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(settings).run([listening])

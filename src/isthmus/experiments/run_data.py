@@ -26,15 +26,7 @@ from isthmus.experiments.membership import FILE as MEMBERSHIP
 from isthmus.experiments.membership import Membership, read_membership
 from isthmus.experiments.run_folder import check_image_size, how_to_fit_images, open_run
 from isthmus.experiments.run_labels import check_labels
-from isthmus.experiments.run_record import (
-    RECORD,
-    DataSource,
-    folder_of,
-    info_of,
-    options_of,
-    same_data,
-    source_of,
-)
+from isthmus.experiments.run_record import RECORD, DataSource, folder_of, info_of, options_of, same_data, source_of
 from isthmus.experiments.split_recovery import recover_split, split_other
 from isthmus.experiments.splits import Split, split_without_record
 
@@ -268,10 +260,9 @@ def as_own(run: Path, source: DataSource | None) -> DataSource | None:
 def held_out(dataset: Dataset, part: Split) -> Dataset:
     """The held-out examples as a data set without a test part, with their labels, ids and line numbers."""
     no_test = dataset.test is None
-    framed = dataset.frame is not None and part.test_rows is not None and no_test
 
-    def selected(values: Array | None) -> Array | None:
-        return None if values is None or part.test_rows is None else values[part.test_rows]
+    def selected(values: Any) -> Any:  # an array (n,), or a frame
+        return None if values is None or part.test_rows is None else values.take(part.test_rows)
 
     return replace(
         dataset,
@@ -283,7 +274,7 @@ def held_out(dataset: Dataset, part: Split) -> Dataset:
         test_target=None,
         ids=selected(dataset.ids if no_test else dataset.test_ids),
         test_ids=None,
-        frame=dataset.frame.take(part.test_rows) if framed else None,
+        frame=selected(dataset.frame) if no_test else None,
         lines=selected(dataset.lines) if no_test else None,
         weights=part.test_weights,
         groups=selected(dataset.groups) if no_test else None,

@@ -23,13 +23,13 @@ class Dimension(NamedTuple):
     """A dimension of a code.
 
     Attributes:
-        index: its position in the flattened code.
+        place: its position in the flattened code.
         name: code[3], or code[2, 0, 1].
         importance: how far the reconstruction moves, as a share of the dimension that moves it farthest.
         low, high: its range.
     """
 
-    index: int
+    place: int
     name: str
     importance: float
     low: float

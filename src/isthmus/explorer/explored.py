@@ -32,7 +32,7 @@ class Example(NamedTuple):
     """An example of a request: the inputs of one row, and its number among the held-out examples or None."""
 
     inputs: dict[str, Array]
-    index: int | None
+    number: int | None
     notes: tuple[str, ...] = ()
 
 
@@ -41,10 +41,11 @@ class Explored:
 
     Args:
         model: that is served.
+        given: whether the user gave its examples; otherwise they were held out.
     """
 
-    def __init__(self, model: ServedModel) -> None:
-        self.model, self.view = model, View(model)
+    def __init__(self, model: ServedModel, given: bool = False) -> None:
+        self.model, self.view, self._given = model, View(model), given
         self.code = model.entries["decode"].inputs[0]
         self._background, self._lock = Background(), RLock()
         self._reason = "The model has no held-out examples here: give an example, and move the sliders from its code."
@@ -71,7 +72,8 @@ class Explored:
 
     def state(self) -> dict[str, Any]:
         """What the page has to know to show itself."""
-        return page_state(self.model, self.view, self.known, self._statistics is not None, self._reason)
+        state = page_state(self.model, self.view, self.known, self._statistics is not None, self._reason)
+        return state | {"examples": "given" if self._given else "held-out"}
 
     def map(self, kind: str) -> dict[str, Any]:
         """The positions of held-out examples: PCA at once, others when they are ready."""
@@ -93,7 +95,7 @@ class Explored:
         state, scores, reason = self._background.get("scores", known.scores)
         return {"state": state, "reason": reason} | ({} if scores is None else colors_of([*map(float, scores)]))
 
-    def held_out(self, index: int) -> dict[str, Any]:
+    def held_out(self, index: Any) -> dict[str, Any]:
         """One held-out example as JSON."""
         known = self._needed()
         self._check_index(known, index)
@@ -169,8 +171,8 @@ class Explored:
         outputs = self.model.compute("reconstruct", seen)
         code, known = self._encoded(seen), self.known
         about: dict[str, Any] = {"index": None, "label": None, "id": None}
-        if known is not None and example.index is not None:
-            about = known.about(example.index)
+        if known is not None and example.number is not None:
+            about = known.about(example.number)
         return about | {
             "content": self._contents(example.inputs),
             "seen": self._contents(seen) if noise or hidden else None,
@@ -178,7 +180,7 @@ class Explored:
             "code": code.astype(np.float64).tolist(),
             "y": self._y_of(example.inputs),
             "scales": self._scales(),
-            "neighbors": [] if known is None else known.neighbors(code, example.index),
+            "neighbors": [] if known is None else known.neighbors(code, example.number),
             "notes": [*example.notes, *([note] if note else [])],
             **self._judged(seen),
         }

@@ -31,8 +31,8 @@ def map_of(kind: str, codes: Array) -> Array:
         NotPossibleError: there are too few codes, or a package is missing.
     """
     points = principal_components(codes)[0] if kind == "pca" else _neighbor_map(kind, codes)
-    points = points - (points.min(0) + points.max(0)) / 2
-    return points / max(float(np.abs(points).max()), 1e-12)
+    centered: Array = points - (points.min(0) + points.max(0)) / 2
+    return np.asarray(centered / max(float(np.abs(centered).max()), 1e-12))
 
 
 def principal_components(codes: Array) -> tuple[Array, Array]:

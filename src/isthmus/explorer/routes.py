@@ -25,14 +25,17 @@ _MOST_BYTES = 32 * 2**20  # of a request
 Answer = Callable[[Explored, dict[str, Any]], dict[str, Any]]
 
 
-def routes(get_model: Callable[[str], ServedModel], names: Callable[[], list[str]]) -> list[Route]:
+def routes(
+    get_model: Callable[[str], ServedModel], names: Callable[[], list[str]], *, given: bool = False
+) -> list[Route]:
     """The routes of the explorer page: / and /explore/...
 
     Args:
         get_model: the model of a name; it raises KeyError if there is none.
         names: of the models that can be chosen.
+        given: whether the user gave the examples of the models; otherwise they were held out.
     """
-    models = _Models(get_model)
+    models = _Models(get_model, given)
 
     def listed(_: Request) -> Response:
         return _json({"models": names()})
@@ -61,8 +64,8 @@ def routes(get_model: Callable[[str], ServedModel], names: Callable[[], list[str
 class _Models:
     """What is known of each model; a model that was replaced is looked at anew."""
 
-    def __init__(self, get_model: Callable[[str], ServedModel]) -> None:
-        self._get_model, self._lock = get_model, Lock()
+    def __init__(self, get_model: Callable[[str], ServedModel], given: bool) -> None:
+        self._get_model, self._given, self._lock = get_model, given, Lock()
         self._explored: dict[str, Explored] = {}
 
     def get(self, name: str) -> Explored:
@@ -73,7 +76,7 @@ class _Models:
             raise HTTPException(404, f"there is no model {printable(name, 60)!r}: choose another one") from None
         with self._lock:
             if name not in self._explored or self._explored[name].model is not model:
-                self._explored[name] = Explored(model)
+                self._explored[name] = Explored(model, self._given)
             return self._explored[name]
 
 

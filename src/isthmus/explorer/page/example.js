@@ -24,6 +24,7 @@ export class Example {
   open() {
     const { state, view } = this.page;
     $("sources").hidden = !state.held_out;
+    $("held-name").textContent = state.examples === "held-out" ? "Held-out" : "Given";
     $("id-choice").hidden = !state.held_out?.has_ids;
     if (state.held_out) $("number").max = String(state.held_out.count - 1);
     this.#yField();
@@ -95,7 +96,7 @@ export class Example {
       facts.push(["p-value", `${digits(analysis.p_value, 3)}: the share of normal examples that look at least as unusual`]);
     }
     const below = state.detector ? ` Below ${digits(state.detector.threshold)} it is anomalous.` : "";
-    const rank = analysis.lower === null ? "" : ` It is higher than that of ${percent(analysis.lower)} of the held-out examples.`;
+    const rank = analysis.lower === null ? "" : ` It is higher than that of ${percent(analysis.lower)} of the ${state.examples} examples.`;
     facts.push(["Score", `${analysis.score === null ? "not finite" : digits(analysis.score)}; higher is more normal.${rank}${below}`]);
     const error = errorText(state, analysis.content, analysis.reconstruction);
     const range = state.limits ? `, in a range of ${digits(state.limits[1] - state.limits[0], 3)}` : "";

@@ -106,12 +106,13 @@ export class CodeMap {
   }
 
   #describe(kind) {
-    const { held_out: held, maps } = this.page.state;
+    const { held_out: held, maps, examples } = this.page.state;
     const [first, second] = held.variance;
     const how = kind === "pca"
       ? `Across and up are the two directions in which the codes differ most (${percent(first)} and ${percent(second)} of their variance).`
       : `${maps[kind]} keeps neighbors together; distances between groups have no meaning.`;
-    $("map-note").textContent = `${held.note}, which the model did not see in training. ${how}`;
+    const whose = examples === "held-out" ? ", which the model was not trained on" : "";
+    $("map-note").textContent = `${held.note}${whose}. ${how}`;
     this.canvas.setAttribute("aria-label", `Map of the codes of ${held.count} examples by ${maps[kind]}`);
   }
 

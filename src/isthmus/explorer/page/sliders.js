@@ -45,7 +45,7 @@ export class Sliders {
       this.dimensions = found.dimensions;
     }
     const size = this.dimensions.length;
-    const range = state.held_out ? "over the codes of the held-out examples" : "within the range that the code of the example suggests";
+    const range = state.held_out ? `over the codes of the ${state.examples} examples` : "within the range that the code of the example suggests";
     $("sliders-note").textContent = size === 1
       ? `The code is one number; the slider moves it ${range}.`
       : `The code is ${size.toLocaleString("en-US")} numbers. Each slider moves one of them ${range}, the most important first: those that change the reconstruction most.`;
@@ -64,10 +64,10 @@ export class Sliders {
     const code = this.code();
     const shown = this.dimensions.slice(0, this.count);
     for (const place of this.page.view.moved.keys()) {
-      const moved = this.dimensions.find((each) => each.index === place);
+      const moved = this.dimensions.find((each) => each.place === place);
       if (moved && !shown.includes(moved)) shown.push(moved);
     }
-    $("sliders").replaceChildren(...shown.map((each) => this.#slider(each, code[each.index])));
+    $("sliders").replaceChildren(...shown.map((each) => this.#slider(each, code[each.place])));
     const more = this.dimensions.length - shown.length;
     $("sliders-more").hidden = more <= 0;
     $("sliders-more").textContent = `More dimensions (${more.toLocaleString("en-US")})`;
@@ -77,7 +77,7 @@ export class Sliders {
     const { state } = this.page;
     const low = Math.min(dimension.low, value);
     const high = Math.max(dimension.high, value);
-    const id = `dimension-${dimension.index}`;
+    const id = `dimension-${dimension.place}`;
     const step = state.whole_codes ? 1 : Number(((high - low) / 200).toPrecision(2));
     const output = make("output", { for: id }, digits(value, 3));
     const input = make("input", { type: "range", id, min: low, max: high, step, value });
@@ -102,7 +102,7 @@ export class Sliders {
 
   #move(dimension, input, output) {
     const value = Number(input.value);
-    const moved = new Map(this.page.view.moved).set(dimension.index, value);
+    const moved = new Map(this.page.view.moved).set(dimension.place, value);
     output.textContent = digits(value, 3);
     this.page.update({ moved });
     this.decode();

@@ -301,8 +301,7 @@ def test_held_out_examples_are_picked_by_number_id_and_neighbor_and_back_goes_ba
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_detector_shows_its_verdict_and_the_shares_of_columns(view: View) -> None:
     page = view.open("model=table&row=[9,0,0,0,0,0]")
-    expect(page.locator("#facts")).to_contain_text("anomalous")
-    expect(page.locator("#facts")).to_contain_text("0.25")
+    expect(page.locator("#verdict")).to_contain_text("Verdict: anomalous. p-value 0.25")
     expect(page.locator("#comparison thead")).to_contain_text("Share in the score")
     shares = [int(text.rstrip("%")) for text in page.locator("#comparison td:last-child").all_inner_texts()]
     assert shares == sorted(shares, reverse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -134,5 +135,17 @@ def _refuse(constant: str) -> Any:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    content = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    try:
+        content = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError:  # JSON has no infinite numbers: they are null
+        content = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
     return Response(content, status, HEADERS | {"Cache-Control": "no-store"}, "application/json")
+
+
+def _finite(value: Any) -> Any:
+    """JSON values with None for infinite numbers and NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

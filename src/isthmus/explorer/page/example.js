@@ -37,6 +37,7 @@ export class Example {
     const { analysis, state, view } = this.page;
     for (const id of ["comparison", "facts", "notes", "neighbors"]) $(id).replaceChildren();
     $("neighbors-box").hidden = true;
+    $("verdict").hidden = true;
     if (!analysis) {
       $("example-title").textContent = "Example";
       $("comparison").replaceChildren(make("p", { className: "soft" }, "Give an example, and its reconstruction is shown here."));
@@ -91,13 +92,15 @@ export class Example {
   #facts() {
     const { analysis, state } = this.page;
     const facts = [];
+    $("verdict").hidden = analysis.anomaly === null;
     if (analysis.anomaly !== null) {
-      facts.push(["Verdict", make("span", { className: `verdict${analysis.anomaly ? " bad" : ""}` }, analysis.anomaly ? "anomalous" : "normal")]);
-      facts.push(["p-value", `${digits(analysis.p_value, 3)}: the share of normal examples that look at least as unusual`]);
+      const word = make("strong", { className: analysis.anomaly ? "bad" : "" }, analysis.anomaly ? "anomalous" : "normal");
+      $("verdict").replaceChildren("Verdict: ", word, `. p-value ${digits(analysis.p_value, 3)}, the share of normal examples that look at least as unusual.`);
     }
-    const below = state.detector ? ` Below ${digits(state.detector.threshold)} it is anomalous.` : "";
+    const below = state.detector ? (state.detector.threshold === null ? " There is no threshold." : ` Below ${digits(state.detector.threshold)} it is anomalous.`) : "";
     const rank = analysis.lower === null ? "" : ` It is higher than that of ${percent(analysis.lower)} of the ${state.examples} examples.`;
     facts.push(["Score", `${analysis.score === null ? "not finite" : digits(analysis.score)}; higher is more normal.${rank}${below}`]);
+    if (state.detector?.guarantee) facts.push(["Guarantee", state.detector.guarantee]);
     const error = errorText(state, analysis.content, analysis.reconstruction);
     const range = state.limits ? `, in a range of ${digits(state.limits[1] - state.limits[0], 3)}` : "";
     if (error) facts.push([state.drawn === "table" ? "Categories" : "Mean absolute error", state.drawn === "table" ? error : error + range]);

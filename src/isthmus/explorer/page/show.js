@@ -5,7 +5,8 @@ import { bar, digits, make, percent, shown } from "./dom.js";
 import { drawError, drawImage, drawSigned, imageCanvas } from "./images.js";
 import { charts, key } from "./lines.js";
 
-const MOST_ROWS = 30;
+const MOST_ROWS = 200;
+const FIRST_ROWS = 10;
 
 /** The values of an example for drawing: floats, or the list of a row. */
 export const valuesOf = (content) => (typeof content === "string" ? floats(content) : content);
@@ -107,6 +108,19 @@ function cell(value, marked = false) {
   return make("td", { className: `${marked ? "far" : ""} ${text.length < 14 ? "short" : ""}` }, text);
 }
 
+/** A button that shows rows, which it hides. */
+function unfold(rest) {
+  const hide = (hidden) => rest.forEach((row) => { row.hidden = hidden; });
+  const button = make("button", { type: "button" }, `Show ${rest.length} more columns`);
+  button.addEventListener("click", () => {
+    hide(false);
+    button.remove();
+    rest[0].closest("[tabindex]").focus();
+  });
+  hide(true);
+  return button;
+}
+
 function rows(state, found, names) {
   const shares = found.attributions;
   const all = state.columns.map((column, i) => {
@@ -123,10 +137,11 @@ function rows(state, found, names) {
     cell(found.reconstruction[each.i]),
     make("td", {}, each.error.text, ...(shares ? [] : [bar(each.weight / most)])),
     ...(shares ? [make("td", {}, percent(each.weight), bar(Math.abs(each.weight) / most))] : [])));
+  const rest = body.slice(FIRST_ROWS);
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
   const note = shares ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
   const cut = all.length > MOST_ROWS ? ` The first ${MOST_ROWS} of ${all.length} columns.` : "";
-  return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": `${names.made} by column` }, table), make("p", { className: "soft small" }, note + cut));
+  return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": `${names.made} by column` }, table), ...(rest.length ? [unfold(rest)] : []), make("p", { className: "soft small" }, note + cut));
 }
 
 /** The mean absolute error of a reconstruction; of rows the number of columns that differ. @returns {string} */

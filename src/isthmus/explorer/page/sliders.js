@@ -50,6 +50,7 @@ export class Sliders {
       ? `The code is one number; the slider moves it ${range}.`
       : `The code is ${size.toLocaleString("en-US")} numbers. Each slider moves one of them ${range}, the most important first: those that change the reconstruction most.`;
     document.querySelector(".beside").classList.toggle("rows", state.drawn !== "image" && state.drawn !== "volume");
+    $("decoded-box").tabIndex = state.drawn === "table" ? 0 : -1; // it scrolls
     this.#build();
     await this.decode();
   }

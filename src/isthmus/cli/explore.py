@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,13 +13,14 @@ from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Run, all_examples
 
 if TYPE_CHECKING:
+    import socket
+
     from isthmus.data import Dataset
     from isthmus.serving import ServedModel
 
 __all__ = ["explore"]
 
 _HOST = "127.0.0.1"
-_NAMES = [_HOST, "localhost"]
 
 
 @takes_data
@@ -38,14 +38,17 @@ def explore(
     served from this machine to this machine alone. Ctrl-C stops it.
     """
     model = _opened(run, data_options)
-    listening = _listening(port)
-    address = f"http://{_HOST}:{listening.getsockname()[1]}/"
-    print_line(f"{model.name} is shown at {address} (Ctrl-C stops)")
-    if not no_browser:
-        import webbrowser
+    from isthmus.serving.running import bound_socket
 
-        webbrowser.open(address)
-    _serve(model, listening, given=data_options.source is not None)
+    with bound_socket(_HOST, port) as bound:
+        bound.listen()
+        address = f"http://{_HOST}:{bound.getsockname()[1]}/"
+        print_line(f"{model.name} is shown at {address}, stopped by Ctrl-C")
+        if not no_browser:
+            import webbrowser
+
+            webbrowser.open(address)
+        _serve(model, bound, given=data_options.source is not None)
 
 
 def _opened(run: Path, data_options: DataOptions) -> ServedModel:
@@ -54,8 +57,7 @@ def _opened(run: Path, data_options: DataOptions) -> ServedModel:
     from isthmus.runtime.manifest import NAME as MANIFEST
 
     try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
+        from isthmus.serving import running  # noqa: F401
     except ModuleNotFoundError as error:
         raise NotPossibleError(
             f"the page needs {error.name}, which is not installed: pip install 'isthmus[serve]'"
@@ -87,39 +89,18 @@ def _examples(run: Path, data_options: DataOptions) -> Any:
     return lambda: dataset
 
 
-def _listening(port: int) -> socket.socket:
-    """A socket of this machine that listens.
-
-    Raises:
-        RecordError: the port is taken.
-    """
-    from isthmus.errors import RecordError
-
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((_HOST, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        raise RecordError(
-            f"--port {port} cannot be used ({error.strerror}): give another one, or 0 for a free one"
-        ) from None
-    return listening
-
-
-def _serve(model: ServedModel, listening: socket.socket, given: bool) -> None:
+def _serve(model: ServedModel, bound: socket.socket, given: bool) -> None:
     """Serves the page until it is stopped. Requests that name another host are refused: pages of other sites must not read it."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from isthmus.explorer import routes
+    from isthmus.serving.tokens import RequireHost
 
     models = {model.name: model}
-    guard = Middleware(TrustedHostMiddleware, allowed_hosts=_NAMES, www_redirect=False)
-    app = Starlette(routes=routes(models.__getitem__, lambda: list(models), given=given), middleware=[guard])
+    pages = routes(models.__getitem__, lambda: list(models), given=given)
+    app = Starlette(routes=pages, middleware=[Middleware(RequireHost)])
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(settings).run([listening])
+        uvicorn.Server(settings).run([bound])

@@ -139,13 +139,15 @@ def _check_address(host: str, loopback: bool, token_file: Path | None, insecure:
 
 def _served(service: Service, host: str, port: int, needs_token: bool) -> bool:
     """Serves until a signal; whether all requests were answered."""
+    from isthmus.explorer import routes
     from isthmus.serving.running import bound_socket
 
+    pages = routes(lambda name: service.repository.get(name).model, service.repository.names)
     with bound_socket(host, port) as bound, warnings_as_notes(service.log.message):
         models = service.repository.load()
         _print_models(models)
         address = partial(_print_address, host, bound.getsockname()[1], models, needs_token)
-        return service.run(bound, started=address)
+        return service.run(bound, routes=pages, started=address)
 
 
 def _print_models(models: Sequence[ServedModel]) -> None:
@@ -179,7 +181,7 @@ def _print_address(host: str, port: int, models: Sequence[ServedModel], needs_to
 
     name = f"[{host}]" if ":" in host else host
     base = f"http://{name}:{port}"
-    print_line(f"served at {base}, stopped by Ctrl-C")
+    print_line(f"served at {base}, stopped by Ctrl-C; the address in a browser shows the models")
     token = ["-H", "Authorization: Bearer TOKEN"] if needs_token else []
     words = ["curl", *token, f"{base}/v2"]
     if models:

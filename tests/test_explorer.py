@@ -23,11 +23,12 @@ from isthmus.errors import DataError, NotPossibleError
 from isthmus.experiments import run_data
 from isthmus.experiments.splits import Split
 from isthmus.explorer import routes
+from isthmus.explorer.dimensions import dimensions_of
 from isthmus.explorer.explored import Explored
 from isthmus.explorer.maps import principal_components
 from isthmus.explorer.pages import PAGE
 from isthmus.explorer.pasted import pasted_row
-from isthmus.explorer.view import Column
+from isthmus.explorer.view import Column, View
 from isthmus.serving import open_model
 
 Array = np.ndarray[Any, Any]
@@ -79,6 +80,22 @@ def test_a_dimension_that_changes_nothing_comes_last() -> None:
     assert found[-1]["place"] == 0
     assert found[-1]["importance"] == 0
     assert found[-1]["low"] < found[-1]["high"]
+
+
+def test_each_dimension_moves_from_end_to_end_while_the_others_stay() -> None:
+    seen = list[Array]()
+
+    def decode(codes: Array, origins: Array) -> list[Array]:
+        seen.append(codes)
+        np.testing.assert_array_equal((codes == CODES[origins]).sum(1), 3)
+        return [codes]
+
+    low, high = CODES.min(0) - 1, CODES.max(0) + 2
+    dimensions_of(View(Linear(np.eye(4), (4,), kind="table")), (4,), CODES, (low, high), decode)
+    (codes,) = seen
+    for place in range(4):
+        assert {low[place], high[place]} <= set(codes[:, place])
+        assert (codes[:, place] == low[place]).sum() == (codes[:, place] == high[place]).sum() == len(codes) / 8
 
 
 def test_pca_is_that_of_scikit_learn_up_to_signs() -> None:
@@ -354,6 +371,12 @@ def test_a_model_that_was_replaced_is_looked_at_anew() -> None:
     models["linear"] = Linear(2 * W, (3, 4), X)
     after = asked(app, "decode", {"code": [1, 0, 0, 0]})[1]["content"]
     np.testing.assert_allclose(floats(after), 2 * floats(before))
+
+
+def test_infinite_numbers_are_null() -> None:
+    model = Linear(W, (3, 4), X, detects=True)
+    model.described = {**model.described, "detector": {"threshold": -np.inf}}
+    assert asked(app_of(model), "state")[1]["detector"]["threshold"] is None
 
 
 # The page

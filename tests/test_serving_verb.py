@@ -96,6 +96,14 @@ def test_an_export_is_served_until_sigterm(tmp_path: Path) -> None:
             response = connection.getresponse()
             content = response.read()
             assert response.status == status, content
+        for headers, status, part in (
+            ({"Authorization": f"Bearer {SECRET}"}, 200, b"isthmus explorer"),
+            ({}, 401, b"needs a token"),
+        ):
+            connection.request("GET", "/", headers=headers)
+            response = connection.getresponse()
+            assert part in response.read()
+            assert response.status == status
         connection.close()
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None

@@ -127,7 +127,8 @@ function rows(state, found, names) {
     const error = columnError(column, found.content[i], found.reconstruction[i], found.scales?.[i]);
     return { column, i, error, weight: shares ? shares[i] ?? 0 : error.size };
   });
-  all.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
+  const compared = Boolean(shares || found.scales);
+  if (compared) all.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
   const most = Math.max(...all.map((each) => Math.abs(each.weight)), shares ? 1e-9 : 2);
   const head = ["Column", names.original, ...(found.seen ? ["Seen"] : []), names.made, "Error", ...(shares ? ["Share in the score"] : [])];
   const body = all.slice(0, MOST_ROWS).map((each) => make("tr", {},
@@ -135,11 +136,11 @@ function rows(state, found, names) {
     cell(found.content[each.i]),
     ...(found.seen ? [cell(found.seen[each.i], differs(found.seen[each.i], found.content[each.i]))] : []),
     cell(found.reconstruction[each.i]),
-    make("td", {}, each.error.text, ...(shares ? [] : [bar(each.weight / most)])),
+    make("td", {}, each.error.text, ...(shares || !compared ? [] : [bar(each.weight / most)])),
     ...(shares ? [make("td", {}, percent(each.weight), bar(Math.abs(each.weight) / most))] : [])));
   const rest = body.slice(FIRST_ROWS);
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
-  const note = shares ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
+  const note = shares || !compared ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
   const cut = all.length > MOST_ROWS ? ` The first ${MOST_ROWS} of ${all.length} columns.` : "";
   return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": `${names.made} by column` }, table), ...(rest.length ? [unfold(rest)] : []), make("p", { className: "soft small" }, note + cut));
 }

@@ -241,6 +241,15 @@ def test_hidden_columns_are_missing_to_a_model_that_allows_it_and_else_the_mean(
     assert "mean" in other["notes"][0]
 
 
+def test_noise_and_hiding_leave_counts_counts() -> None:
+    table = RNG.poisson(3, (50, 12)).astype(float)
+    explored = Explored(Linear(W, (12,), table, kind="table"))
+    seen = np.array(explored.analyze({"held_out": 0}, noise=0.9, hidden=[1])["seen"])
+    assert (seen == np.rint(seen)).all()
+    assert (seen >= 0).all()
+    assert (seen != table[0]).any()
+
+
 def test_hidden_times_of_a_series_are_those_of_their_cells() -> None:
     series = RNG.normal(size=(20, 48, 2))
     explored = Explored(Linear(np.eye(96)[:, :3], (48, 2), series, kind="series", missing=True))

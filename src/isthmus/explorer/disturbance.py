@@ -27,10 +27,14 @@ class Statistics(NamedTuple):
     Attributes:
         spread: the standard deviation, or the range of images; broadcastable to one example.
         center: the mean, or the most frequent category.
+        whole: which values of an example are whole numbers in all examples.
+        positive: which are never negative.
     """
 
     spread: Any
     center: Any
+    whole: Any = False
+    positive: Any = False
 
 
 def statistics_of(view: View, held_out: HeldOut | None, limits: Sequence[float] | None) -> list[Statistics] | None:
@@ -91,11 +95,10 @@ def disturbed(
     for place, port in enumerate(view.ports):
         values = inputs[port.name]
         if noise and known is not None:
-            values = _noisy(port, values, noise, known[place].spread, rng)
+            values = _noisy(port, values, noise, known[place], rng)
         mask = _mask(view, place, hidden)
         if mask.any():
-            center = None if known is None else known[place].center
-            values, note = _hidden(port, values, mask, center, missing)
+            values, note = _hidden(view, port, values, mask, None if known is None else known[place], missing)
             notes.append(note)
         made[port.name] = values
     return made, notes[0] if notes else ""
@@ -114,13 +117,17 @@ def _statistics(view: View, port: Port, values: Array) -> Statistics:
     known = np.isfinite(numbers)
     count = np.maximum(known.sum(axes), 1)
     mean = np.where(known, numbers, 0).sum(axes) / count
-    return Statistics(np.sqrt((np.where(known, numbers - mean, 0) ** 2).sum(axes) / count), mean)
+    spread = np.sqrt((np.where(known, numbers - mean, 0) ** 2).sum(axes) / count)
+    if view.drawn != "table":
+        return Statistics(spread, mean)
+    whole = ~(known & (numbers != np.rint(numbers))).any(0)
+    return Statistics(spread, mean, whole, ~(known & (numbers < 0)).any(0))
 
 
-def _noisy(port: Port, values: Array, noise: float, spread: Any, rng: np.random.Generator) -> Array:
+def _noisy(port: Port, values: Array, noise: float, known: Statistics, rng: np.random.Generator) -> Array:
     if port.dtype == "string":
         replaced = rng.random() < noise and values[0] != ""
-        other = spread[rng.integers(len(spread))] if spread else values[0]
+        other = known.spread[rng.integers(len(known.spread))] if known.spread else values[0]
         return np.array([other if replaced else values[0]], dtype=object)
     draws = rng.standard_normal(values.shape)
     if port.kind == "boolean":
@@ -130,16 +137,18 @@ def _noisy(port: Port, values: Array, noise: float, spread: Any, rng: np.random.
             if swapped
             else values
         )
-    numbers = values.astype(np.float64) + noise * spread * draws
+    numbers = values.astype(np.float64) + noise * known.spread * draws
     if port.kind == "date":
         step = _DAY if (values % _DAY == 0).all() else 1
         moved = (np.rint(numbers / step) * step).astype(np.int64)
         return np.where(values == _NOT_A_TIME, values, moved)
-    return _as_type(port, numbers)
+    return _as_type(port, numbers, known)
 
 
-def _as_type(port: Port, numbers: Array) -> Array:
-    """Numbers in the dtype of an input, whole and within its limits where it has such."""
+def _as_type(port: Port, numbers: Array, known: Statistics) -> Array:
+    """Numbers in the dtype of an input, whole, positive and within its limits where its values are so."""
+    numbers = np.where(known.whole, np.rint(numbers), numbers)
+    numbers = np.where(known.positive, np.maximum(numbers, 0), numbers)
     dtype = np.dtype(port.dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
@@ -168,18 +177,19 @@ def _mask(view: View, place: int, hidden: Sequence[int]) -> Array:
     return mask[None]
 
 
-def _hidden(port: Port, values: Array, mask: Array, center: Any, missing: bool) -> tuple[Array, str]:
+def _hidden(
+    view: View, port: Port, values: Array, mask: Array, known: Statistics | None, missing: bool
+) -> tuple[Array, str]:
     """The values without those of the mask, and a sentence."""
     if missing and (port.dtype == "string" or port.kind == "date" or np.dtype(port.dtype).kind == "f"):
         gone: Any = "" if port.dtype == "string" else _NOT_A_TIME if port.kind == "date" else np.nan
         return np.where(mask, gone, values).astype(values.dtype), "Hidden values are missing to the model."
+    assert known is not None
+    became = {"image": "the lowest value of the range", "table": "the mean, or the most frequent category"}
+    note = f"The model takes no missing values: hidden ones become {became.get(view.drawn, 'the mean')}."
     if port.dtype == "string":
-        return np.where(mask, center, values).astype(object), _FILLED
+        return np.where(mask, known.center, values).astype(object), note
     if port.kind == "date":
-        return np.where(mask, int(center), values), _FILLED
-    filled = np.where(mask, _as_type(port, np.broadcast_to(np.asarray(center, np.float64), values.shape)), values)
-    return filled.astype(values.dtype), _FILLED if np.ndim(center) or port.column else _DARK
-
-
-_FILLED = "The model takes no missing values: hidden ones are replaced by the mean, or the most frequent category."
-_DARK = "The model takes no missing values: hidden ones are replaced by the lowest value of the range."
+        return np.where(mask, int(known.center), values), note
+    center = np.broadcast_to(np.asarray(known.center, np.float64), values.shape)
+    return np.where(mask, _as_type(port, center, known), values).astype(values.dtype), note

@@ -177,7 +177,7 @@ export class Restore {
     const boxes = state.columns.map((column, i) => {
       const box = make("input", { type: "checkbox", value: String(i) });
       box.addEventListener("change", () => this.#hide([...$("hide").querySelectorAll("input:checked")].map((each) => Number(each.value)), true));
-      return make("label", {}, box, ` ${column.name}`);
+      return make("label", {}, box, make("span", {}, column.name));
     });
     $("hide").replaceChildren(make("fieldset", {}, make("legend", { className: "soft small" }, "Hide columns"), make("div", { className: "checks" }, ...boxes)));
     this.#mark();

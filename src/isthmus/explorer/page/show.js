@@ -139,7 +139,7 @@ function rows(state, found, names) {
     make("td", {}, each.error.text, ...(shares || !compared ? [] : [bar(each.weight / most)])),
     ...(shares ? [make("td", {}, percent(each.weight), bar(Math.abs(each.weight) / most))] : [])));
   const rest = body.slice(FIRST_ROWS);
-  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text.replace("Reconstruction", "Recon\u00adstruction"))))), make("tbody", {}, ...body));
   const note = shares || !compared ? "Errors are in the units of the columns." : "Errors are in the units of the columns. The bars compare them in standard deviations; the largest come first.";
   const cut = all.length > MOST_ROWS ? ` The first ${MOST_ROWS} of ${all.length} columns.` : "";
   return make("div", {}, make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": `${names.made} by column` }, table), ...(rest.length ? [unfold(rest)] : []), make("p", { className: "soft small" }, note + cut));

@@ -43,7 +43,7 @@ def explore(
     with bound_socket(_HOST, port) as bound:
         bound.listen()
         address = f"http://{_HOST}:{bound.getsockname()[1]}/"
-        print_line(f"{model.name} is shown at {address}, stopped by Ctrl-C")
+        print_line(f"{model.name} is shown at {address} (Ctrl-C stops it)")
         if not no_browser:
             import webbrowser
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -429,3 +431,24 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
         assert done.returncode == code
         assert part in done.stderr
         assert len([line for line in done.stderr.splitlines() if line.startswith("isthmus: ")]) == 1
+
+
+@pytest.mark.thorough
+def test_the_command_serves_the_page_to_this_machine_until_it_is_stopped() -> None:
+    command = [sys.executable, "-c", "from isthmus.cli import main; main()", "explore", str(EXPORTED), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"exported-1 is shown at http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
+        assert found is not None
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
+            for host, status in (("localhost", 200), ("evil.example", 421)):
+                connection.request("GET", "/explore/models", headers={"Host": host})
+                response = connection.getresponse()
+                assert response.status == status
+                assert (response.read() == b'{"models":["exported-1"]}') == (status == 200)
+            connection.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()

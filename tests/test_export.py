@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from test_every_component import LABELS, SLOTS, autoencoder, examples, made, seen_by
 
 import isthmus.runtime
-from isthmus import Autoencoder, OutlierDetector, data
+from isthmus import Autoencoder, OutlierDetector, data, recipes
 from isthmus.architectures import MLP, Conditional, Conv, Modules
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.export import export
@@ -144,6 +144,16 @@ def test_every_score_of_a_detector_is_exported(score: Any, tmp_path: Path) -> No
     assert close(scores, detector.score_samples(new))
     assert np.array_equal(p_values, detector.p_values(new))
     assert np.array_equal(anomalous, detector.predict(new) == -1)
+
+
+@pytest.mark.thorough
+def test_dates_have_the_same_place_among_those_of_training(tmp_path: Path) -> None:
+    """A quantile of a date that occurs often is that of its whole group, also where a sine has another last bit."""
+    table = houses(300)
+    table["sold"] = table["sold"].dt.to_period("W").dt.start_time
+    ae = recipes.tabular(3).set_params(kinds=KINDS, epochs=1, random_state=0)
+    detector = OutlierDetector(ae, anomaly_score="neighbors", random_state=0).fit(table)
+    assert detector.export(tmp_path / "out", X=table, parts=["encoder", "detect"]).differences["detect"] <= 1e-6
 
 
 @pytest.mark.thorough

@@ -14,13 +14,26 @@ from isthmus.data.tables.column_kinds import have_zone, is_text
 from isthmus.errors import DataError
 from isthmus.text import printable
 
-__all__ = ["DAYS", "MICROSECONDS", "SECONDS", "Cycle", "Unit", "days_of", "is_zone", "phases_of", "unit_of", "zone_of"]
+__all__ = [
+    "DAYS",
+    "MICROSECONDS",
+    "PHASE_DECIMALS",
+    "SECONDS",
+    "Cycle",
+    "Unit",
+    "days_of",
+    "is_zone",
+    "phases_of",
+    "unit_of",
+    "zone_of",
+]
 
 Doubles = NDArray[np.float64]
 Unit = Literal["D", "s", "ms", "us"]
 Cycle = Literal["year", "week", "day"]
 
 MICROSECONDS = 86_400e6  # of a day
+PHASE_DECIMALS = 12
 DAYS: dict[Cycle, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
 SECONDS: dict[Unit, float] = {"D": 86_400.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 
@@ -67,11 +80,12 @@ def days_of(name: str, column: Any) -> Doubles:
 def phases_of(days: Doubles, cycles: Sequence[Cycle]) -> list[Doubles]:
     """Sine and cosine of the phase of each cycle, (n,) each.
 
-    They are computed from whole microseconds, so that the same weekday or hour has the same phase to the last bit, and is a constant.
+    They are computed from whole microseconds, so that the same weekday or hour has the same phase to the last bit, and is a constant; and
+    rounded, so that every program that computes sines finds the same numbers.
     """
     ticks, lengths = np.round(days * MICROSECONDS), [DAYS[cycle] * MICROSECONDS for cycle in cycles]
     angles = [2 * math.pi * (np.mod(ticks, length) / length) for length in lengths]
-    return [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+    return [np.round(wave(angle), PHASE_DECIMALS) for angle in angles for wave in (np.sin, np.cos)]
 
 
 def unit_of(days: Doubles) -> Unit:

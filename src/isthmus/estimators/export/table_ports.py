@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isthmus.data.tables.column_encoding import ColumnEncoding
-from isthmus.data.tables.date_columns import DAYS, MICROSECONDS, SECONDS
+from isthmus.data.tables.date_columns import DAYS, MICROSECONDS, PHASE_DECIMALS, SECONDS
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.estimators.export.ports import Port
 
@@ -95,7 +95,8 @@ def _features(column: ColumnEncoding, values: Tensor) -> list[Tensor]:
     lengths = [round(DAYS[cycle] * MICROSECONDS) for cycle in column.cycles]
     parts = [torch.remainder(values, length).double() / exact(length) for length in lengths]
     angles = [torch.where(missing, math.nan, exact(2 * math.pi) * part) for part in parts]
-    return [days, *(wave(angle) for angle in angles for wave in (torch.sin, torch.cos))]
+    factor = exact(10.0**PHASE_DECIMALS)
+    return [days, *((wave(angle) * factor).round() / factor for angle in angles for wave in (torch.sin, torch.cos))]
 
 
 def _column(column: ColumnEncoding, first: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ BEHIND: dict[str, list[str]] = {  # a verb's other words, before --data
     "compress": ["run"],
     "export": ["run", "--parts", "encoder"],
     "card": ["run", "--no-export"],
+    "explore": ["run", "--no-browser"],
 }
 LOOKS = {"data"}  # at whatever there is, and says what it found
 BEARS = {"detect"}  # what is far away: it is an anomaly

@@ -182,6 +182,51 @@ def test_what_is_not_http_gets_an_answer(server: Running) -> None:
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
 
 
+def test_requests_that_come_together_are_watched_one_by_one(server: Running) -> None:
+    """A client that sends the begin of a request with the one before holds a connection no longer than others do."""
+    first, begun = head("GET", "/v2", 0), time.monotonic()
+    with (
+        server.connect(first + b"GET /v2 HTTP/1.1\r\nHost: lo") as headers,
+        server.connect(first + head("POST", "/x", 100) + b"{") as body,
+    ):
+        assert received(headers).count(b"HTTP/1.1 408 ") == 1
+        answer = received(body)
+        assert answer.count(b"HTTP/1.1 200 ") == answer.count(b"HTTP/1.1 404 ") == 1
+    assert time.monotonic() - begun < 5
+    with server.connect() as busy:  # each piece ends within a request, and each request is whole in time
+        pieces, sent = first * 16, 0
+        while sent < len(pieces):
+            busy.sendall(pieces[sent : sent + len(first)] if sent else pieces[: len(first) - 9])
+            sent += len(first) if sent else len(first) - 9
+            time.sleep(0.03)
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 16:
+            part = busy.recv(65536)
+            assert part
+            answers += part
+    assert answers.count(b"HTTP/1.1 200 ") == 16
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        (b"X: " + b"x" * 17_000 + b"\r\n", "the address and the headers have more than 16384 bytes"),
+        (b"X: x\r\n" * 3_000, "the address and the headers have more than 16384 bytes"),
+        (b"Transfer-Encoding: chunked\r\n", "the request has Content-Length and Transfer-Encoding"),
+        (b"Content-Length: 7\r\n", "this is no HTTP request"),
+    ],
+)
+def test_a_request_that_a_proxy_may_read_otherwise_is_refused(sent: bytes, sentence: str, server: Running) -> None:
+    """Also where all of it comes at once; what follows is no request."""
+    hidden = b"0\r\n\r\n" + head("GET", "/v2/health/live", 0)
+    given = head("POST", "/v2/repository/index", len(hidden)).removesuffix(b"\r\n") + sent + b"\r\n" + hidden
+    with server.connect(given) as made:
+        answer = received(made)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert sentence in answer.decode()
+
+
 def test_too_many_connections_are_refused(server: Running) -> None:
     waiting = [server.connect(b"GET /v2 HTTP/1.1\r\n") for _ in range(8)]
     with server.connect(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n") as ninth:

@@ -39,6 +39,35 @@ class ConnectionLimits:
     grace_seconds: float = 30.0
 
 
+class _StrictConnection(h11.Connection):
+    """Reads requests, and refuses those that h11 takes and a server in the open should not.
+
+    h11 limits only headers that are incomplete, and takes the length of a body from Transfer-Encoding where Content-Length gives another
+    one: a proxy that takes the other would see the rest of the body as a request of somebody else.
+
+    Args:
+        most: bytes of the headers of a request.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(h11.SERVER, most)
+        self._most, self.problem = most, "this is no HTTP request, or its headers are too large"
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers) > self._most:
+                self._refuse(f"the address and the headers have more than {self._most} bytes: send less")
+            if {b"content-length", b"transfer-encoding"} <= names:
+                self._refuse("the request has Content-Length and Transfer-Encoding: send one of them")
+        return event
+
+    def _refuse(self, problem: str) -> None:
+        self.problem = problem
+        raise h11.RemoteProtocolError(problem)
+
+
 class GuardedProtocol(H11Protocol):
     """HTTP/1.1 by uvicorn and h11, with limits. The server calls `check` of each connection about twice a second.
 
@@ -50,6 +79,7 @@ class GuardedProtocol(H11Protocol):
 
     def __init__(self, limits: ConnectionLimits, refused: Callable[[str], None], **arguments: Any) -> None:
         super().__init__(**arguments)
+        self.conn: _StrictConnection = _StrictConnection(limits.max_header_bytes)
         self._limits, self._tell = limits, refused
         self._incomplete_since: float | None = None  # of the request that is being received
         self._full = False  # whether there are too many connections
@@ -80,6 +110,14 @@ class GuardedProtocol(H11Protocol):
             self._answer(503, "there are too many connections: try again later", "full")
             return
         super().data_received(data)
+        self._note()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._note()  # a part of the next request may have come with the last one
+
+    def _note(self) -> None:
+        """Notes since when a request is incomplete."""
         state = self.conn.their_state
         if state is h11.SEND_BODY or (state is h11.IDLE and self.conn.trailing_data[0]):
             self._incomplete_since = self._incomplete_since or self.loop.time()
@@ -88,7 +126,10 @@ class GuardedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP."""
-        self._answer(400, "this is no HTTP request, or its headers are too large", "malformed")
+        self._answer(400, self.conn.problem, "malformed")
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """An upgrade that is not done is no event: HTTP/1.1 goes on, and the request is logged."""
 
     def resume_writing(self) -> None:
         super().resume_writing()

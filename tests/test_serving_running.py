@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
+import resource
 import select
 import shutil
 import socket
@@ -20,9 +22,10 @@ import numpy as np
 import pytest
 
 from isthmus.errors import DataError
-from isthmus.serving.connections import ConnectionLimits
+from isthmus.serving.access_log import AccessLog
+from isthmus.serving.connections import ConnectionLimits, allow_open_files
 from isthmus.serving.opening import open_model
-from isthmus.serving.running import bound_socket
+from isthmus.serving.running import bound_socket, library_messages_to
 from isthmus.serving.service import Service
 from isthmus.serving.settings import Settings
 
@@ -225,6 +228,30 @@ def test_a_request_that_a_proxy_may_read_otherwise_is_refused(sent: bytes, sente
     assert answer.count(b"HTTP/1.1 ") == 1
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert sentence in answer.decode()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "raised", "connections"),
+    [((99, 999), (264, 999), 100), ((99, 164), (164, 164), 50), ((300, 300), None, 100)],
+)
+def test_the_system_is_asked_for_open_files(
+    allowed: tuple[int, int], raised: tuple[int, int] | None, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[tuple[int, int]]()
+    monkeypatch.setattr(resource, "getrlimit", lambda _: allowed)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    assert allow_open_files(ConnectionLimits(max_connections=100)).max_connections == connections
+    assert asked == ([] if raised is None else [raised])
+
+
+def test_a_log_that_fails_does_not_end_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error in the log of a library would come out of the event loop."""
+    log = AccessLog(tmp_path / "log")
+    with library_messages_to(log), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(log, "message", lambda _: 1 / 0)
+        logging.getLogger("asyncio").error("no files are left")
+    log.close()
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_too_many_connections_are_refused(server: Running) -> None:

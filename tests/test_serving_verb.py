@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import inspect
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -15,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +51,15 @@ LARGE = (
 
 @contextmanager
 def serving(
-    *words: object, port: int = 0, home: Path | None = None
+    *words: object, port: int = 0, home: Path | None = None, files: int | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], int, list[str]]]:
     """A server where only the small distribution is installed: its process, its port, and what it printed."""
     command = [sys.executable, "-c", ALONE, LARGE, "serve", *map(str, words), "--port", str(port)]
     variables = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME"}}
     variables |= {} if home is None else {"HOME": str(home)}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=variables, **pipes) as process:
+    limit = None if files is None else partial(resource.setrlimit, resource.RLIMIT_NOFILE, (files, files))
+    with subprocess.Popen(command, env=variables, preexec_fn=limit, **pipes) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         printed = list[str]()
@@ -183,6 +187,36 @@ def test_a_client_cannot_hold_a_server_that_is_stopped(signals: int, code: int, 
             time.sleep(0.3)
         assert process.wait(10) == code
     assert ("requests were cut off" in (tmp_path / "log").read_text()) == (signals == 1)
+
+
+@pytest.mark.thorough
+def test_a_server_without_free_files_goes_on(tmp_path: Path) -> None:
+    """Idle connections make room for new ones, also where the system allows fewer files than --max-connections needs."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        serving(f"mixed={FOLDER}", "--log", tmp_path / "log", files=160) as (process, port, _),
+        contextlib.ExitStack() as opened,
+    ):
+        for _ in range(250):
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            connection.sendall(live)
+            assert connection.recv(999).startswith(b"HTTP/1.1 200 ")
+        for _ in range(200):  # at once, and without a request
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        time.sleep(0.2)
+        opened.close()
+        answer, deadline = b"", time.monotonic() + 10
+        while not answer.startswith(b"HTTP/1.1 200 "):  # until those that have gone are no longer counted
+            assert time.monotonic() < deadline
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=20) as last,
+                contextlib.suppress(ConnectionError),
+            ):
+                last.sendall(live)
+                answer = last.recv(999)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert "it serves 48 connections at the same time, not 1000" in (tmp_path / "log").read_text()
 
 
 SENTENCES = {

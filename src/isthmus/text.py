@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import html
 import json
 import os
@@ -25,6 +26,7 @@ _FORMULA = set("=+-@＝＋－＠")  # some spreadsheets also take the full-width
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)", re.ASCII)
 _MAX_NAME = 200  # characters of a name in a message
 _MAX_MESSAGE = 4000  # characters of a message
+_escape = codecs.getencoder("unicode_escape")  # read now, since a process without free files must also print its errors
 _MARKDOWN = re.compile(
     r"[\\`*_{}\[\]<>#|~&$@]|(?<=www)\.|:(?=//)", re.IGNORECASE
 )  # marks, and what makes a link of an address
@@ -114,4 +116,4 @@ def _bytes(text: str) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    return text.encode("unicode_escape", "surrogatepass").decode()
+    return _escape(text, "surrogatepass")[0].decode()

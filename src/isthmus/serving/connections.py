@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from isthmus.serving.refusing import error_body
 
-__all__ = ["ConnectionLimits", "GuardedProtocol"]
+__all__ = ["ConnectionLimits", "GuardedProtocol", "allow_open_files"]
+
+_OTHER_FILES = 64  # that a server has open besides its connections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,32 @@ class ConnectionLimits:
     write_seconds: float = 30.0
     keep_alive_seconds: int = 75
     grace_seconds: float = 30.0
+
+
+def allow_open_files(limits: ConnectionLimits) -> ConnectionLimits:
+    """The limits, with fewer connections if the system does not let this process have as many open files. It asks for more where it may.
+
+    Without a free file idle connections could not make room for new ones.
+
+    Args:
+        limits: the limits.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return limits
+    needed = 2 * limits.max_connections + _OTHER_FILES
+    allowed, most = (
+        needed if limit == resource.RLIM_INFINITY else limit for limit in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
+    if allowed < min(needed, most):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (min(needed, most), resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+            )
+            allowed = min(needed, most)
+    fewer = max(1, (allowed - _OTHER_FILES) // 2)
+    return replace(limits, max_connections=fewer) if allowed < needed else limits
 
 
 class _StrictConnection(h11.Connection):

@@ -190,7 +190,10 @@ class _ToLog(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.message(self.format(record))
+        try:
+            self._log.message(self.format(record))
+        except Exception:  # what is logged may be that nothing works; an error here would end the event loop
+            self.handleError(record)
 
 
 @contextlib.contextmanager

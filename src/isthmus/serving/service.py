@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from isthmus.serving.access_log import AccessLog
 from isthmus.serving.app import make_app
 from isthmus.serving.batching import Batcher
-from isthmus.serving.connections import ConnectionLimits
+from isthmus.serving.connections import ConnectionLimits, allow_open_files
 from isthmus.serving.metrics import Metrics
 from isthmus.serving.model_paths import model_paths
 from isthmus.serving.observing import Observed
@@ -80,6 +80,12 @@ class Service:
         Returns:
             Whether all requests were answered.
         """
+        limits = allow_open_files(self._limits)
+        if limits != self._limits:
+            self.log.message(
+                f"the system allows this process so few open files that it serves {limits.max_connections} connections at the same "
+                f"time, not {self._limits.max_connections}: see ulimit -n"
+            )
         app: ASGIApp = make_app(
             self.repository,
             self._settings,
@@ -97,7 +103,7 @@ class Service:
         self._server = DrainingServer(
             observed,
             self.repository,
-            self._limits,
+            limits,
             in_flight=lambda: observed.in_flight,
             refused=self.metrics.refused,
             started=started,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import weakref
@@ -235,6 +236,58 @@ def test_models_of_a_folder_that_cannot_be_read_are_kept(tmp_path: Path) -> None
         assert watched.said == [f"{tmp_path / 'r'} cannot be read: No such file or directory; its models are kept"]
 
     watched.run(unmounted)
+
+
+def test_a_model_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        export(tmp_path / name)
+    locked, is_file = {"b"}, Path.is_file
+
+    def checked(path: Path) -> bool:  # root, who runs some tests, may read all
+        if path.parent.name in locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", checked)
+    watched = Watched(tmp_path)
+    assert watched.said == [f"{tmp_path / 'b'} cannot be read: Permission denied; it is left out"]
+
+    async def changes() -> None:
+        assert watched.repository.names() == ["a"]
+        locked.clear()
+        await until(lambda: watched.repository.names() == ["a", "b"])
+        locked.add("a")
+        await until(lambda: watched.said[-1] == f"{tmp_path / 'a'} cannot be read: Permission denied; it is kept")
+        await asyncio.sleep(0.05)
+        assert watched.repository.names() == ["a", "b"]
+
+    watched.run(changes)
+
+
+def test_a_look_that_fails_again_and_again_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(export(tmp_path / "a"))
+    looks = list[Path]()
+
+    def fails(path: Path) -> None:
+        looks.append(path)
+        raise MemoryError
+
+    monkeypatch.setattr("isthmus.serving.repository.stamp_of", fails)
+
+    async def looked() -> None:
+        await until(lambda: len(looks) > 4)
+
+    watched.run(looked)
+    assert watched.said == ["the models cannot be looked at: MemoryError: "]
+
+
+def test_a_model_is_tried_again_when_others_may_read_it(tmp_path: Path) -> None:
+    file = export(tmp_path / "a") / "score.onnx"
+    file.chmod(0o600)
+    first = stamp_of(tmp_path / "a")
+    assert stamp_of(tmp_path / "a") == first
+    file.chmod(0o644)
+    assert stamp_of(tmp_path / "a") != first
 
 
 def test_errors_are_those_of_isthmus(tmp_path: Path) -> None:

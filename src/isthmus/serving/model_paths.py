@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ __all__ = ["Found", "ModelPath", "Stamp", "model_paths", "models_in", "stamp_of"
 
 _RUN = ("model.safetensors", "run.json")  # of a run folder, what is read when it is opened
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~-]{0,99}")  # what an address holds as it is
-Stamp = tuple[tuple[str, int, int, int], ...]
+Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 
 class ModelPath(NamedTuple):
@@ -81,11 +81,12 @@ def model_paths(words: Sequence[str]) -> list[ModelPath]:
     return given
 
 
-def models_in(folder: Path) -> Found:
+def models_in(folder: Path, known: Mapping[str, Path] | None = None) -> Found:
     """The models in a folder: its run folders, exported folders and .safetensors files. Hidden ones are not looked at.
 
     Args:
         folder: the folder.
+        known: models that it had; one that cannot be read now is still one of them.
 
     Raises:
         OSError: it cannot be read.
@@ -94,7 +95,17 @@ def models_in(folder: Path) -> Found:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if not is_model(path) or (path.is_file() and path.suffix != ".safetensors"):
+        try:
+            no_model = not is_model(path) or (path.is_file() and path.suffix != ".safetensors")
+        except OSError as error:
+            name = path.stem if path.suffix == ".safetensors" else path.name
+            kept = path == (known or {}).get(name)
+            models |= {name: path} if kept else {}
+            left_out.append(
+                f"{printable(path)} cannot be read: {error.strerror}; it is {'kept' if kept else 'left out'}"
+            )
+            continue
+        if no_model:
             left_out.append(f"{printable(path)} is no model: it is left out")
         elif (problem := _problem(_name_of(path))) is not None:
             left_out.append(f"{printable(path)} is left out: {problem}: rename it, or give it as NAME=PATH")
@@ -112,18 +123,24 @@ def is_model(path: Path) -> bool:
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Name, inode, time and size of each file that a model is read from: another stamp is another model. It is empty without a model."""
+    """Name, inode, times and size of each file that a model is read from: another stamp is another model. It is empty without a model.
+
+    The second time is that of a change of who may read it, too.
+    """
     files = [path]
-    if path.is_dir():
-        exported = (path / MANIFEST).is_file()
-        files = [path / MANIFEST, *sorted(path.glob("*.onnx"))] if exported else [path / name for name in _RUN]
-    stamp = list[tuple[str, int, int, int]]()
+    try:
+        if path.is_dir():
+            exported = (path / MANIFEST).is_file()
+            files = [path / MANIFEST, *sorted(path.glob("*.onnx"))] if exported else [path / name for name in _RUN]
+    except OSError:  # who may read it has changed
+        return ()
+    stamp = list[tuple[str, int, int, int, int]]()
     for file in files:
         try:
             found = os.stat(file)
         except OSError:  # it is gone, or was never there
             continue
-        stamp.append((file.name, found.st_ino, found.st_mtime_ns, found.st_size))
+        stamp.append((file.name, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size))
     return tuple(stamp)
 
 

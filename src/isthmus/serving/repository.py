@@ -114,11 +114,16 @@ class WatchedRepository:
 
     def _watch(self) -> None:
         """Looks at the paths until the end."""
+        said = ""
         while not self._stop.wait(self._seconds):
+            problem = ""
             try:
                 self._look()
             except Exception as error:  # whatever it was, the models in service stay
-                self._log(f"the models cannot be looked at: {type(error).__name__}: {error}")
+                problem = f"the models cannot be looked at: {type(error).__name__}: {error}"
+            if problem not in {"", said}:
+                self._log(problem)
+            said = problem
 
     def _look(self) -> None:
         """Loads what has changed, and drops what is gone; both when two looks have found the same."""
@@ -193,7 +198,7 @@ class WatchedRepository:
         wanted, said = dict(self._named), list[str]()
         for folder in self._folders:
             try:
-                found = models_in(folder)
+                found = models_in(folder, self._folders[folder])
             except OSError as error:
                 said.append(f"{printable(folder)} cannot be read: {error.strerror}; its models are kept")
             else:

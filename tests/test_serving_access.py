@@ -229,6 +229,28 @@ def test_failures_parts_and_clients_that_go_away_are_told() -> None:
     assert exchanges[0].status == CLIENT_CLOSED
 
 
+def test_who_goes_away_before_the_answer_is_told_so() -> None:
+    """Also where the application then answers nobody."""
+
+    async def answers(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.start", "status": 400})
+        await send({"type": "http.response.body", "body": b"nobody reads this"})
+
+    around, exchanges = observed(answers)
+    given, sent = [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}], []
+
+    async def receive() -> Any:
+        return given.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(around({"type": "http", "method": "POST", "path": "/v2"}, receive, send))
+    assert (exchanges[0].status, exchanges[0].bytes_in, exchanges[0].bytes_out) == (CLIENT_CLOSED, 4, 0)
+
+
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     """The values of the metrics as Prometheus reads them."""
     app = make_app(FixedRepository([], Settings()), Settings(), routes=[metrics.route()])

@@ -215,3 +215,17 @@ def test_closing_waits_for_what_is_in_flight() -> None:
         await asyncio.wait_for(closing, 5)
 
     run(work)
+
+
+def test_who_waits_is_told_that_nothing_can_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(batcher: Batcher, model: Doubling) -> None:
+        def no_memory(*_: object) -> None:
+            raise MemoryError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "concatenate", no_memory)
+            with pytest.raises(MemoryError):
+                await asyncio.wait_for(ask(batcher, 1, 2), 5)
+        assert (await ask(batcher, 3))[0].tolist() == [[6]]
+
+    run(work, max_batch_rows=1)

@@ -284,6 +284,17 @@ def test_a_port_that_is_taken_is_refused(server: Running) -> None:
     bound_socket("::1", 0).close()
 
 
+def test_a_port_that_is_taken_while_models_are_loaded_is_refused(tmp_path: Path) -> None:
+    """Two servers that start at the same time both bind the port; one of them serves."""
+    service = Service([f"mixed={FOLDER}"], Settings(), QUICK, log_file=tmp_path / "log")
+    with bound_socket("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with bound_socket("127.0.0.1", port) as second:
+            first.listen()
+            with pytest.raises(DataError, match=f"port {port} is taken"):
+                service.run(second)
+
+
 def test_requests_in_flight_are_answered_at_the_end(tmp_path: Path) -> None:
     body = request(CODES)
     sent = head("POST", "/v2/models/mixed.decode/infer", len(body)) + body

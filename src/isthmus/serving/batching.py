@@ -193,6 +193,8 @@ class Batcher:
         rows, requests = sum(piece.rows for piece in pieces), [piece.request for piece in pieces]
         try:
             results = await loop.run_in_executor(self._threads, _results, self.model, pieces)
+        except Exception as error:  # there is no thread or no memory left; who waits is told
+            results = [error for _ in pieces]
         finally:
             self._computing.discard(asyncio.current_task())
         for request, result in zip(requests, results, strict=True):

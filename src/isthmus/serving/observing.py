@@ -59,17 +59,21 @@ class Observed:
             await self._app(scope, receive, send)
             return
         began, start, status, bytes_in, bytes_out = time.time(), time.perf_counter(), CLIENT_CLOSED, 0, 0
+        answers, gone = False, False  # whether an answer has begun, and whether the client went away before
 
         async def counted_receive() -> Message:
-            nonlocal bytes_in
+            nonlocal bytes_in, gone
             message = await receive()
             bytes_in += len(message.get("body", b""))
+            gone |= message["type"] == "http.disconnect" and not answers
             return message
 
         async def counted_send(message: Message) -> None:
-            nonlocal status, bytes_out
-            status = message.get("status", status)
-            bytes_out += len(message.get("body", b""))
+            nonlocal status, bytes_out, answers
+            answers = True
+            if not gone:  # else nobody gets it
+                status = message.get("status", status)
+                bytes_out += len(message.get("body", b""))
             await send(message)
 
         self.in_flight += 1

@@ -72,15 +72,19 @@ def bound_socket(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6 and host in {"::", "*"}:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         bound.bind(address)
-    except PermissionError:
-        bound.close()
-        raise DataError(f"--port {port}: it is not allowed to this user: give a port of at least 1024") from None
     except OSError as error:
         bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise DataError(f"port {port} is taken: stop the program that has it, or give another --port") from None
-        raise DataError(f"--host {printable(host)}: {error.strerror}: give an address of this machine") from None
+        raise _no_address(error, host, port) from None
     return bound
+
+
+def _no_address(error: OSError, host: str, port: int) -> DataError:
+    """Why an address cannot be served at."""
+    if isinstance(error, PermissionError):
+        return DataError(f"--port {port}: it is not allowed to this user: give a port of at least 1024")
+    if error.errno == errno.EADDRINUSE:
+        return DataError(f"port {port} is taken: stop the program that has it, or give another --port")
+    return DataError(f"--host {printable(host)}: {error.strerror}: give an address of this machine")
 
 
 class DrainingServer(uvicorn.Server):
@@ -136,7 +140,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _run(self, sockets: list[socket.socket] | None) -> None:
         await self._repository.start()
-        await self.serve(sockets)
+        try:
+            await self.serve(sockets)
+        finally:
+            self._repository.drain()
         try:
             await asyncio.wait_for(self._repository.close(), self.seconds_left())
         except TimeoutError:
@@ -153,7 +160,12 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another program had bound the port before it was listened at
+            if not sockets:
+                raise
+            raise _no_address(error, *sockets[0].getsockname()[:2]) from None
         self._started()
 
     async def on_tick(self, counter: int) -> bool:

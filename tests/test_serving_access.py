@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from isthmus.serving.batching import Batcher
 from isthmus.serving.entry_points import FixedRepository
 from isthmus.serving.metrics import Metrics
 from isthmus.serving.observing import CLIENT_CLOSED, Exchange, Observed
+from isthmus.serving.openapi import openapi
 from isthmus.serving.opening import open_model
 from isthmus.serving.settings import Settings
 from isthmus.serving.tokens import RequireHost, RequireToken, Tokens, is_loopback, read_tokens
@@ -361,3 +363,25 @@ def test_a_log_that_cannot_be_written_is_told_once(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err.count("requests are not logged") == 1
     with pytest.raises(OSError, match="the folder does not exist"):
         AccessLog(tmp_path / "folder" / "log")
+
+
+def test_the_description_of_all_models_is_made_once_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of hundreds of models it takes seconds, in which health must be answered. Other models have another one."""
+    models, made = [open_model(FOLDER, "a")], list[str]()
+
+    class Changing(FixedRepository):
+        def names(self) -> list[str]:
+            return [model.name for model in models]
+
+    def counted(*given: Any) -> Any:
+        made.append(threading.current_thread().name)
+        return openapi(*given)
+
+    monkeypatch.setattr("isthmus.serving.app.openapi", counted)
+    changing = make_app(Changing([models[0], open_model(FOLDER, "b")], Settings()), Settings())
+    first, second = (ask(changing, "/openapi.json").body for _ in range(2))
+    assert first == second
+    models.append(open_model(FOLDER, "b"))
+    assert b"/v2/models/b.decode/infer" in ask(changing, "/openapi.json").body
+    assert len(made) == 2
+    assert all(name.startswith("isthmus-bodies") for name in made)

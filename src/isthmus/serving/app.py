@@ -102,6 +102,8 @@ class _Server:
         self._repository, self._settings, self._tokens = repository, settings, tokens
         self._held, self._in_flight = HeldBytes(max(settings.max_held_bytes, 4 * settings.max_body_bytes)), 0
         self._threads = ThreadPoolExecutor(2, "isthmus-bodies")
+        self._described: tuple[list[Any], bytes] = [], b""  # what the OpenAPI document was made from, and the document
+        self._describing = asyncio.Lock()
 
     async def live(self, request: Request) -> Response:
         return _json({"live": True})
@@ -123,8 +125,17 @@ class _Server:
         return await self._encoded(request, json.dumps(states).encode())
 
     async def openapi(self, request: Request) -> Response:
-        described = openapi(entry_points(self._repository), self._settings, self._tokens)
-        return await self._encoded(request, json.dumps(described).encode())
+        """The document of all models, which is made once for the same models: of hundreds it takes seconds."""
+        called = entry_points(self._repository)
+        models = [(each.name, each.model.name, each.model.version, each.model.entries[each.entry]) for each in called]
+        async with self._describing:
+            if not self._described[1] or self._described[0] != models:
+                self._described = models, await self._work(_LARGE + 1, self._document, called)
+            document = self._described[1]
+        return await self._encoded(request, document)
+
+    def _document(self, called: Sequence[EntryPoint]) -> bytes:
+        return json.dumps(openapi(called, self._settings, self._tokens)).encode()
 
     async def model_metadata(self, request: Request) -> Response:
         return await self._encoded(request, json.dumps(model_metadata(self._called(request))).encode())

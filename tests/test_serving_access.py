@@ -351,6 +351,19 @@ def test_a_log_that_was_renamed_is_written_anew(tmp_path: Path) -> None:
     assert [line["message"] for name in ("log.1", "log") for line in lines(tmp_path / name)] == ["first", "second"]
 
 
+def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
+    """As a full disk or a killed process leaves it."""
+    (tmp_path / "log").write_text('{"time": "2026')
+    log = AccessLog(tmp_path / "log")
+    log.message("first")
+    time.sleep(0.02)
+    log.message("second")
+    log.close()
+    torn, *whole = (tmp_path / "log").read_text().splitlines()
+    assert torn == '{"time": "2026'
+    assert [json.loads(line)["message"] for line in whole] == ["first", "second"]
+
+
 def test_a_log_that_cannot_be_written_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "folder").mkdir()
     log = AccessLog(tmp_path / "folder" / "log")

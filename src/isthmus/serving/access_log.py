@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 import time
@@ -97,12 +98,14 @@ class AccessLog:
                 return
 
     def _write(self, lines: list[str]) -> None:
+        """Writes lines; after one that a full disk or a killed process has left torn, on a line of their own."""
         if self._path is None:
             print_lines(*lines, error=True)
             return
         try:
-            with self._path.open("a", encoding="ascii") as file:
-                file.write("\n".join([*lines, ""]))
+            with self._path.open("a+b") as file:
+                torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+                file.write("\n".join([*([""] if torn else []), *lines, ""]).encode())
             self._failure = ""
         except OSError as error:
             if self._failure != str(error):  # the same failure is told once

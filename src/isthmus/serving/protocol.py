@@ -196,7 +196,7 @@ def _shape(sides: list[Any], port: Port, most: int) -> tuple[int, ...]:
         )
     if whole[0] > most:
         raise RequestError(
-            400,
+            413,
             f"the input {printable(port.name)!r} has {quoted(whole[0], 40)} rows, and {most} are allowed: send fewer",
         )
     return whole

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -349,6 +351,23 @@ def test_a_log_that_was_renamed_is_written_anew(tmp_path: Path) -> None:
     log.message("second")
     log.close()
     assert [line["message"] for name in ("log.1", "log") for line in lines(tmp_path / name)] == ["first", "second"]
+
+
+FULL = """
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, setrlimit
+from isthmus.io.terminal import make_streams_tolerant, output_failure, print_lines
+make_streams_tolerant()
+for most, text in ((0, "lost"), (RLIM_INFINITY, "kept")):
+    setrlimit(RLIMIT_FSIZE, (most, RLIM_INFINITY))
+    print_lines(text, error=True)
+assert "(File too large)" in output_failure(), output_failure()
+"""
+
+
+def test_the_log_on_standard_error_goes_on_after_a_full_disk(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as file:
+        subprocess.run([sys.executable, "-c", FULL], stderr=file, check=True)
+    assert (tmp_path / "log").read_text() == "kept\n"
 
 
 def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:

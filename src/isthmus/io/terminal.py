@@ -6,6 +6,7 @@ standard error if possible, and by its exit code.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -33,12 +34,19 @@ __all__ = [
 ]
 
 
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
 class LossyStream(io.RawIOBase):
-    """A file descriptor whose writes never fail. Bytes that cannot be written are dropped; ``failure`` is the reason."""
+    """A file descriptor whose writes never fail. Bytes that cannot be written are dropped; ``failure`` is the reason.
+
+    After a failure nothing is written any more; only a full disk is tried again, for a server outlives it.
+    """
 
     def __init__(self, descriptor: int, failure: str | None = None) -> None:
         super().__init__()
         self.descriptor, self.failure = descriptor, failure
+        self._lasts = failure is not None
         self.used = False  # whether anything was written to it
 
     def writable(self) -> bool:
@@ -52,13 +60,15 @@ class LossyStream(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         self.used = True
-        while self.failure is None:
+        while not self._lasts:
             try:
                 return os.write(self.descriptor, data)
             except BlockingIOError:  # a non-blocking pipe that is full
                 select.select([], [self.descriptor], [])
             except OSError as error:
                 self.failure = error.strerror or str(error)
+                self._lasts = error.errno not in _FULL
+                break
         return memoryview(data).nbytes
 
 

@@ -259,6 +259,7 @@ def test_too_many_connections_are_refused(server: Running) -> None:
     with server.connect(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n") as ninth:
         answer = received(ninth)
         assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer
         assert b"too many connections" in answer
     for connection in waiting:
         assert received(connection).startswith(b"HTTP/1.1 408 ")

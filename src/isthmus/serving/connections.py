@@ -193,10 +193,10 @@ class GuardedProtocol(H11Protocol):
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self._cut_off(reason)
             return
-        body = error_body(text)
+        body, later = error_body(text), "retry-after: 1\r\n" if status == 503 else ""
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\n{later}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

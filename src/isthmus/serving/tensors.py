@@ -1,6 +1,7 @@
 """Tensors of the protocol as arrays, and back. Every value is kept exactly, or refused.
 
-A number in decimal text means the nearest number that FP32 or FP64 can hold; an integer must be one that they hold exactly.
+A number in decimal text means the nearest number that FP64 can hold and, of FP32, the one that is nearest to that; an integer must be one
+that they hold exactly.
 `null` is a missing value: NaN, "" or, of a date, the smallest INT64. Answers use it likewise, for JSON has no NaN.
 """
 

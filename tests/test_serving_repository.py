@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import shutil
+import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from isthmus.errors import DataError, IsthmusError, ModelFileError, RecordError
 from isthmus.serving.batching import Batcher
 from isthmus.serving.model_paths import model_paths, models_in, stamp_of
+from isthmus.serving.opening import open_model
 from isthmus.serving.repository import WatchedRepository
 from isthmus.serving.served_model import ServedModel
 from isthmus.serving.settings import Settings
@@ -189,6 +191,31 @@ def test_a_path_that_was_given_itself_keeps_its_last_model(tmp_path: Path) -> No
         os.rename(tmp_path / "b", given)
 
     watched.run(goes)
+
+
+def test_a_load_that_lasts_is_not_awaited_as_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow disk does not make the end of a server one that cut off requests, and a model does not come after the end."""
+    export(tmp_path / "a")
+    watched, loads, goes_on = Watched(tmp_path), threading.Event(), threading.Event()
+
+    def slow(path: Path, name: str, examples: object) -> ServedModel:
+        loads.set()
+        assert goes_on.wait(10)
+        return open_model(path, name)
+
+    monkeypatch.setattr("isthmus.serving.repository.open_model", slow)
+
+    async def ends() -> None:
+        export(tmp_path / "b")
+        await until(loads.is_set)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watched.repository.close(), 0.2)
+        assert watched.repository.answered
+        goes_on.set()
+
+    watched.run(ends)
+    assert watched.repository.names() == []
+    assert not any("b is served" in each for each in watched.said)
 
 
 def test_a_link_that_is_turned_is_another_model(tmp_path: Path) -> None:

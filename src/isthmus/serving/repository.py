@@ -33,6 +33,9 @@ class WatchedRepository:
         log: is told what happens, one sentence each.
         loaded: is told the name of each model that was loaded (True), or could not be (False).
         seconds: between two looks.
+
+    Attributes:
+        answered: whether `close` has seen the end of all requests.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class WatchedRepository:
         self._closing, self._closed = set[asyncio.Task[None]](), threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._watch, name="isthmus models", daemon=True)
-        self._stop, self._ready = threading.Event(), False
+        self._stop, self._ready, self.answered = threading.Event(), False, False
 
     def load(self) -> list[ServedModel]:
         """Opens all models, before the event loop runs. What is damaged in a folder of models is left out, and logged.
@@ -89,12 +92,13 @@ class WatchedRepository:
         self._stop.set()
 
     async def close(self) -> None:
-        """Ends the watching, and waits for the requests in flight."""
+        """Waits for the requests in flight, and for the end of the watching, which may be within a long load."""
         self.drain()
-        while self._thread.is_alive():
-            await asyncio.sleep(0.01)
         batchers, self._batchers = list(self._batchers.values()), {}
         await asyncio.gather(*(batcher.close() for batcher in batchers), *self._closing)
+        self.answered = True
+        while self._thread.is_alive():
+            await asyncio.sleep(0.01)
 
     def names(self) -> list[str]:
         """The names of the models that are served."""
@@ -169,7 +173,8 @@ class WatchedRepository:
 
         def exchange() -> None:
             try:
-                self._put(name, model)
+                if not self._stop.is_set():
+                    self._put(name, model)
             finally:
                 done.set()
 

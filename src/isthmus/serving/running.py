@@ -147,7 +147,7 @@ class DrainingServer(uvicorn.Server):
         try:
             await asyncio.wait_for(self._repository.close(), self.seconds_left())
         except TimeoutError:
-            self.cut_off = True
+            self.cut_off |= not self._repository.answered
 
     def seconds_left(self) -> float:
         """Of the grace."""

@@ -85,7 +85,7 @@ def phases_of(days: Doubles, cycles: Sequence[Cycle]) -> list[Doubles]:
     """
     ticks, lengths = np.round(days * MICROSECONDS), [DAYS[cycle] * MICROSECONDS for cycle in cycles]
     angles = [2 * math.pi * (np.mod(ticks, length) / length) for length in lengths]
-    return [np.round(wave(angle), PHASE_DECIMALS) for angle in angles for wave in (np.sin, np.cos)]
+    return [wave(angle).round(PHASE_DECIMALS) for angle in angles for wave in (np.sin, np.cos)]
 
 
 def unit_of(days: Doubles) -> Unit:

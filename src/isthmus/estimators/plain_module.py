@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +55,14 @@ class AutoencoderModule(nn.Module):
         self.register_buffer("center", center)
         self.register_buffer("spread", spread)
         self.eval()
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """PyTorch's, for another device or precision: examples are then computed with in that precision."""
+        super()._apply(fn, recurse)
+        self.model.dtype = next(
+            (each.dtype for each in self.parameters() if each.is_floating_point()), self.model.dtype
+        )
+        return self
 
     def forward(self, X: Tensor, y: Tensor | None = None) -> Tensor:
         """The reconstructions (b, *shape) of examples (b, *shape), both in the units of the data."""

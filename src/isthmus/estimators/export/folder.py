@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -119,7 +120,13 @@ def check_target(target: Path) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{shown(target)} is a file, and an export is a folder: choose another one")
     if target.is_dir():
-        others = [each.name for each in target.iterdir() if each.suffix != ".onnx" and each.name != MANIFEST]
+        if target.resolve() == Path.cwd():
+            raise DataError(f"{shown(target)} is the current folder, which an export would replace: choose another one")
+        others = [
+            each.name
+            for each in target.iterdir()
+            if each.is_dir() or (each.suffix != ".onnx" and each.name != MANIFEST)
+        ]
         if others or (any(target.iterdir()) and not (target / MANIFEST).exists()):
             raise DataError(f"{shown(target)} is a folder with other files than those of an export: choose another one")
 
@@ -142,8 +149,9 @@ def _examples(ae: Autoencoder, X: Any, y: Any) -> Examples:
         table = ae._require_fitted().table
         return Examples(values.astype(dtype) if table is None else table.encode(table.decode(values)).values)
     count = max(1, min(_MOST_EXAMPLES, _MOST_VALUES // max(1, int(np.prod(ae.shape_)))))
-    values = ae._examples(X[:count])
-    return Examples(np.asarray(values), None if y is None else y[: len(values)])
+    rows = X.tocsr() if hasattr(X, "tocsr") else X
+    values = ae._examples(rows[:count] if hasattr(rows, "__getitem__") and not isinstance(rows, Mapping) else rows)
+    return Examples(np.asarray(values), y if np.ndim(y) == 0 else y[: len(values)])
 
 
 def _verified(
@@ -200,19 +208,20 @@ def _ports(name: str, part: Part) -> dict[str, Any]:
 
 def _write(target: Path, files: dict[str, bytes]) -> None:
     """Writes a folder of files under another name and renames it; an older one is then removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".isthmus-export-", dir=target.parent))
+    number = uuid.uuid4().hex
+    part, old = (target.parent / f".isthmus-{kind}-{number}" for kind in ("export", "old"))
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
         for name, content in files.items():
             (part / name).write_bytes(content)
-        part.chmod(0o755)
-        old = None
         if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=".isthmus-old-", dir=target.parent))
-            target.rename(old / target.name)
+            target.rename(old)
         part.rename(target)
-        if old is not None:
-            shutil.rmtree(old)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    except OSError as error:
+        raise DataError(f"{shown(target)} cannot be written ({error.strerror}): choose another folder") from None
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for each in (part, old):
+            shutil.rmtree(each, ignore_errors=True)

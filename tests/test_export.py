@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import onnx
 import onnxruntime
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from onnx.reference import ReferenceEvaluator
 from test_every_component import LABELS, SLOTS, autoencoder, examples, made, seen_by
@@ -132,6 +134,40 @@ def test_missing_values_are_inside_the_graph(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
+def test_columns_may_have_any_names_and_large_categories(tmp_path: Path) -> None:
+    rng, numbers = np.random.default_rng(0), np.arange(60)
+    table = pd.DataFrame(
+        {
+            "code": numbers / 7,
+            "": rng.choice(["a", "b"], 60),
+            "y": 2**60 + numbers % 3,
+            "reconstruction.code": numbers % 5,
+        }
+    ).assign(score=pd.to_datetime(numbers, unit="D").tz_localize("Asia/Tokyo"))
+    kinds: Any = {"": "category", "y": "category"}
+    ae = Autoencoder(2, kinds=kinds, architecture=MLP((8,)), epochs=1, random_state=0).fit(table)
+    ae.export(tmp_path / "out", X=table)
+    model = isthmus.runtime.load(tmp_path / "out")
+    assert close(model.encode(table), ae.encode(table))
+    assert close(model.score_samples(table), ae.score_samples(table))
+    made, expected = model.reconstruct(table), ae.reconstruct(table)
+    assert list(made) == list(table)
+    assert made["y"].tolist() == expected["y"].tolist()
+    assert made["score"].tolist() == expected["score"].tolist()
+    with pytest.raises(DataError, match="column 'y' has the category 3"):
+        model.encode(table.assign(y=3))
+
+
+@pytest.mark.thorough
+def test_an_empty_category_is_no_missing_value(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": np.arange(40) / 7, "c": ["", "b"] * 20})
+    kinds: Any = {"c": "category"}
+    ae = Autoencoder(2, kinds=kinds, architecture=MLP((8,)), missing="allow", epochs=1, random_state=0).fit(table)
+    with pytest.raises(NotPossibleError, match="column 'c' has the empty text as a category"):
+        ae.export(tmp_path / "out", X=table)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("score", ["neighbors", "combined", "code", "standardized", "error", "nats", "ensemble"])
 def test_every_score_of_a_detector_is_exported(score: Any, tmp_path: Path) -> None:
     table = with_gaps(houses(200))
@@ -207,6 +243,68 @@ def test_scores_of_certain_pixels_are_finite(precision: Any, tmp_path: Path) -> 
     with np.errstate(over="ignore", invalid="ignore"):  # its sigmoid computes both signs, and chooses then
         (wanted,) = ReferenceEvaluator(str(tmp_path / "e/score.onnx")).run(None, {"X": X.astype(precision)})
     assert close(wanted, scores)
+
+
+@pytest.mark.thorough
+def test_a_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).random((20, 4))
+    ae = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0).fit(X)
+    out, rename = tmp_path / "out", Path.rename
+    ae.export(out, parts=["encoder"], X=X)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def failing(path: Path, target: Path) -> Path:
+        if target == out and "export" in path.name:
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(DataError, match=r"out cannot be written \(Permission denied\): choose another folder"):
+        ae.export(out, parts=["encoder"], X=X[:10])
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    with pytest.raises(DataError, match=r"cannot be written \("):
+        ae.export(out / "isthmus.json" / "out", parts=["encoder"], X=X)
+    ae.export(out, parts=["encoder"], X=X[:10])
+    assert isthmus.runtime.load(out).manifest.described["compared_on"] == 10
+    monkeypatch.chdir(out)
+    with pytest.raises(DataError, match="is the current folder"):
+        ae.export(".", X=X)
+
+
+@pytest.mark.thorough
+def test_examples_to_compare_on_may_be_sparse_in_any_form(tmp_path: Path) -> None:
+    X = scipy.sparse.random(40, 6, 0.3, "coo", random_state=0)
+    ae = Autoencoder(2, architecture=MLP((4,)), epochs=1, random_state=0).fit(X)
+    assert ae.export(tmp_path / "out", parts=["encoder"], X=X).n_examples == 40
+    assert close(isthmus.runtime.load(tmp_path / "out").encode(X), ae.encode(X))
+
+
+def test_a_plain_module_is_trained_moved_and_copied_as_any_other() -> None:
+    X = np.random.default_rng(0).random((30, 6)).astype(np.float32)
+    ae = Autoencoder(2, architecture=MLP((5,)), epochs=1, random_state=0).fit(X)
+    module, examples, before = ae.to_module(), torch.from_numpy(X), ae.score_samples(X)
+    assert close(module.score(examples).detach().numpy(), before)
+    optimizer = torch.optim.Adam(module.parameters(), 0.01)
+    for _ in range(50):
+        optimizer.zero_grad()
+        loss = -module.score(examples).mean()
+        loss.backward()
+        optimizer.step()
+    assert all((parameter.grad != 0).any() for parameter in module.parameters())
+    assert module.score(examples).mean() > before.mean() + 0.1
+    assert np.array_equal(ae.score_samples(X), before)  # it has copies of the weights
+    other = ae.to_module()
+    other.load_state_dict(module.state_dict())
+    for copied in (other, deepcopy(module)):
+        assert torch.equal(copied(examples), module(examples))
+    precise = deepcopy(module).double()
+    assert precise.encode(examples).dtype == precise.score(examples).dtype == torch.float64
+    assert precise.decode(module.encode(examples)).dtype == torch.float64
+    assert close(precise(examples).detach(), module(examples).detach().numpy())
+    coarse = deepcopy(module).to(torch.bfloat16)
+    assert coarse.encode(examples).dtype == torch.bfloat16
 
 
 def test_places_are_those_of_searchsorted() -> None:

@@ -15,7 +15,7 @@ import polars
 import pytest
 
 import isthmus.runtime
-from isthmus.errors import DataError, ModelFileError, NotPossibleError
+from isthmus.errors import DataError, ModelFileError, NotPossibleError, RecordError
 
 FOLDER = Path(__file__).parent / "files" / "exported-1"
 sys.path.insert(0, str(FOLDER.parent))
@@ -129,10 +129,31 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
         ({"parts": {"encoder": described["parts"]["encoder"] | {"file": "../encoder.onnx"}}}, "is damaged"),
         ({"shape": "wide"}, "is damaged"),
         ({"parts": 3}, "is damaged"),
+        ({"shape": [float("inf")]}, "is damaged"),
     ]:
         (copied / "isthmus.json").write_text(json.dumps(described | changes))
         with pytest.raises(ModelFileError, match=message):
             isthmus.runtime.load(copied)
+
+
+def test_files_that_are_not_as_described_are_refused(tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(FOLDER, tmp_path / "copy"))
+    described = json.loads((copied / "isthmus.json").read_text())
+    decoder, codes = described["parts"]["decoder"], np.zeros((4, 3))
+    for changes, message in [
+        ({"dtype": "float64", "shape": [3]}, "has other inputs or outputs than its description says"),
+        ({"dtype": "float32", "shape": [3]}, r"decoder\.onnx cannot be run: .*Expected: 2"),
+    ]:
+        decoder["inputs"][0] |= changes
+        (copied / "isthmus.json").write_text(json.dumps(described))
+        with pytest.raises(ModelFileError, match=message):
+            isthmus.runtime.load(copied).decode(codes)
+
+
+@pytest.mark.parametrize("threads", [0, -1, "2"])
+def test_a_number_of_threads_is_checked(threads: Any) -> None:
+    with pytest.raises(RecordError, match="give a whole number of at least 1, or None"):
+        isthmus.runtime.load(FOLDER, threads=threads)
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:

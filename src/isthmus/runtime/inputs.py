@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.runtime.columns import column_inputs
+from isthmus.runtime.columns import column_inputs, column_names, feature_array, plain_numbers
 from isthmus.runtime.manifest import Port
 from isthmus.text import printable
 
@@ -19,7 +20,14 @@ Array = NDArray[Any]
 
 
 def checked_inputs(
-    ports: Sequence[Port], X: Any, y: Any, *, missing: bool, what: str = "examples", note: Callable[[str], None]
+    ports: Sequence[Port],
+    X: Any,
+    y: Any,
+    *,
+    missing: bool,
+    what: str = "examples",
+    note: Callable[[str], None],
+    features: Sequence[str] = (),
 ) -> dict[str, Array]:
     """An array for each input, of its dtype.
 
@@ -30,12 +38,15 @@ def checked_inputs(
         missing: whether values may be missing.
         what: what X are, for messages.
         note: is told, in one sentence, what is taken as missing.
+        features: the names of the columns of a table of numbers, by which those of a frame are found.
 
     Raises:
         DataError: they are not like the training data.
     """
-    columns = [port for port in ports if port.column]
+    columns = [port for port in ports if port.kind]
     given = column_inputs(X, columns, missing, note) if columns else {}
+    if not columns and features and what == "examples" and column_names(X) is not None:
+        X = feature_array(X, features, missing)
     for port in ports[len(columns) :]:
         if port.name == "y":
             given["y"] = _conditions(port, y, len(next(iter(given.values()))))
@@ -46,7 +57,7 @@ def checked_inputs(
 
 def _numbers(port: Port, X: Any, what: str, missing: bool) -> Array:
     """Examples or codes as the input takes them."""
-    values = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+    values = _array(X, what)
     if values.shape[1:] != port.shape and values.ndim and values[:1].size == np.prod(port.shape) and what == "codes":
         values = values.reshape(-1, *port.shape)
     if values.ndim == 0 or values.shape[1:] != port.shape:
@@ -78,22 +89,46 @@ def _numbers(port: Port, X: Any, what: str, missing: bool) -> Array:
     return converted
 
 
+def _array(X: Any, what: str) -> Array:
+    """Examples or codes as an array."""
+    try:
+        dense = X.toarray() if hasattr(X, "toarray") else X  # a sparse matrix
+        values = dense.to_numpy() if hasattr(dense, "to_numpy") else np.asanyarray(dense)
+    except ValueError:
+        raise DataError(f"the {what} have different lengths: pass an array") from None
+    return plain_numbers(values)
+
+
 def _conditions(port: Port, y: Any, count: int) -> Array:
     """Labels or covariates as the input takes them."""
     if y is None:
         raise DataError("this autoencoder is conditional: pass y, the label or the covariates of each example")
-    values = np.asarray(y)
+    values = _array(y, "values of y")
     values = np.broadcast_to(values, (count, *values.shape)) if values.ndim == 0 else values
-    if port.dtype == "string":
-        texts = np.array([str(value) for value in values.tolist()], dtype=object)
-        unknown = next((text for text in texts if text not in port.labels), None)
-        if unknown is not None:
-            raise DataError(
-                f"y has the label {printable(repr(unknown), 60)}, which the training data did not have: correct it"
-            )
-        values = texts
-    else:
-        values = values.astype(port.dtype).reshape(len(values), *port.shape)
     if len(values) != count:
         raise DataError(f"y has {len(values)} entries for {count} examples: pass one for each")
-    return values
+    if values[:1].size != math.prod(port.shape):
+        raise DataError(
+            f"y has the shape {values.shape[1:]} for each example, and the model takes {port.shape}: pass such values"
+        )
+    values = values.reshape(count, *port.shape)
+    if port.dtype == "string":
+        values = np.array([str(value) for value in values.tolist()], dtype=object)
+    elif values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise DataError(
+            "y has values that are missing, infinite or no numbers, and the model takes numbers: correct them"
+        )
+    known = set(port.labels)
+    unknown = next((value for value in values.tolist() if _text(value) not in known), None) if known else None
+    if unknown is not None:
+        raise DataError(
+            f"y has the label {printable(repr(unknown), 60)}, which the training data did not have: correct it"
+        )
+    if port.dtype == "int64" and (values != np.floor(values)).any():
+        raise DataError("y has labels that are no whole numbers, and those of the training data are: correct them")
+    return values if port.dtype == "string" else values.astype(port.dtype)
+
+
+def _text(label: Any) -> str:
+    """A label as the description has it."""
+    return label if isinstance(label, str) else str(int(label)) if label == math.floor(label) else str(label)

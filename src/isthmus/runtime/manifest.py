@@ -35,7 +35,8 @@ class Port:
         shape: of one example.
         column: the column of a table; "" for other data.
         kind: what the column means; "" for other data.
-        labels: the categories of text.
+        labels: the categories, as text.
+        zone: the time zone of a date; "" without one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Port:
     column: str = ""
     kind: str = ""
     labels: tuple[str, ...] = ()
+    zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Manifest:
         shape: of one example.
         code_shape: of one code.
         missing: whether values may be missing.
+        features: the names of the columns of a table of numbers, or of the features of another table; () without names.
         parts: the files by the name of their part.
         described: everything that the description holds.
     """
@@ -79,6 +82,7 @@ class Manifest:
     shape: tuple[int, ...]
     code_shape: tuple[int, ...]
     missing: bool
+    features: tuple[str, ...]
     parts: dict[str, PartFile]
     described: dict[str, Any]
 
@@ -101,14 +105,15 @@ def read_manifest(folder: Path) -> Manifest:
             )
         parts = {str(name): _part(folder, part) for name, part in described["parts"].items()}
         shape, code_shape = (tuple(map(int, described[name])) for name in ("shape", "code_shape"))
-        return Manifest(shape, code_shape, described["missing"] == "allow", parts, described)
+        features = tuple(map(str, described.get("features") or ()))
+        return Manifest(shape, code_shape, described["missing"] == "allow", features, parts, described)
     except FileNotFoundError:
         raise ModelFileError(
             f"{printable(folder)} is no exported folder, as it has no {NAME}: write one with isthmus export"
         ) from None
     except OSError as error:
         raise ModelFileError(f"{printable(path)} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(
@@ -152,6 +157,7 @@ def _port(described: dict[str, Any]) -> Port:
         str(described.get("column", "")),
         str(described.get("kind", "")),
         tuple(map(str, described.get("labels", ()))),
+        str(described.get("zone", "")),
     )
     if port.dtype not in _DTYPES or any(side < 0 for side in port.shape):
         raise ValueError(f"{port.dtype!r} is no dtype")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
 from isthmus.runtime.columns import as_table
 from isthmus.runtime.inputs import checked_inputs
 from isthmus.runtime.manifest import Manifest, PartFile, read_manifest, read_part
@@ -22,6 +23,7 @@ __all__ = ["Detection", "ExportedModel", "load"]
 
 Array = NDArray[Any]
 _ROWS, _VALUES = 1024, 2**22  # of a batch at most
+_TYPES = {"float32": "float", "float64": "double"}  # as onnxruntime calls dtypes that have another name
 _MOST_ROWS = 16  # of which batches are a multiple
 
 
@@ -52,6 +54,8 @@ class ExportedModel:
 
     def __init__(self, manifest: Manifest, threads: int | None = None) -> None:
         self.manifest = manifest
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise RecordError(f"threads is {printable(repr(threads), 60)}: give a whole number of at least 1, or None")
         self._threads = threads or os.cpu_count() or 1
         self._sessions: dict[str, Any] = {}
 
@@ -188,18 +192,25 @@ class ExportedModel:
             missing=self.manifest.missing and not decodes,
             what="codes" if decodes else "examples",
             note=_warn,
+            features=self.manifest.features,
         )
 
     def _outputs(self, name: str, inputs: Mapping[str, Array]) -> list[Array]:
         """The outputs, batch by batch; several threads compute different batches."""
         session, part, n = self._session(name), self._part(name), len(next(iter(inputs.values())))
-        size = max(
-            _MOST_ROWS, min(_ROWS, _VALUES // max(1, int(np.prod(self.manifest.shape)))) // _MOST_ROWS * _MOST_ROWS
-        )
+        size = max(_MOST_ROWS, min(_ROWS, _VALUES // max(1, math.prod(self.manifest.shape))) // _MOST_ROWS * _MOST_ROWS)
 
         def compute(begin: int) -> list[Array]:
             batch = {key: _padded(values[begin : begin + size], part.rows) for key, values in inputs.items()}
-            results: list[Array] = session.run(None, batch)
+            try:
+                results: list[Array] = session.run(None, batch)
+            except Exception as error:  # of onnxruntime, of many kinds
+                raise _cannot_run(part, error) from None
+            rows = len(next(iter(batch.values())))
+            if any(values.shape[:1] != (rows,) for values in results):
+                raise ModelFileError(
+                    f"{printable(part.path)} does not give one result for each row: export the model again"
+                )
             return results
 
         begins = range(0, n, size)
@@ -220,7 +231,7 @@ class ExportedModel:
 
     def _table(self, name: str, X: Any, outputs: Sequence[Array]) -> Any:
         ports = self._part(name).outputs
-        return as_table(X, ports, outputs) if ports[0].column else outputs[0]
+        return as_table(X, ports, outputs) if ports[0].kind else outputs[0]
 
 
 def load(folder: str | os.PathLike[str], *, threads: int | None = None) -> ExportedModel:
@@ -256,13 +267,19 @@ def _open(part: PartFile) -> Any:
     except ModelFileError:
         raise
     except Exception as error:  # of onnxruntime, of many kinds
-        raise ModelFileError(f"{printable(part.path)} cannot be run: {printable(str(error), 200)}") from None
+        raise _cannot_run(part, error) from None
     for ports, known in ((part.inputs, session.get_inputs()), (part.outputs, session.get_outputs())):
-        if [port.name for port in ports] != [each.name for each in known]:
+        if [(port.name, _TYPES.get(port.dtype, port.dtype)) for port in ports] != [
+            (each.name, each.type.removeprefix("tensor(").removesuffix(")")) for each in known
+        ]:
             raise ModelFileError(
                 f"{printable(part.path)} has other inputs or outputs than its description says: export the model again"
             )
     return session
+
+
+def _cannot_run(part: PartFile, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{printable(part.path)} cannot be run: {printable(str(error), 200)}")
 
 
 def _padded(values: Array, multiple: int) -> Array:

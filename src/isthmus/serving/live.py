@@ -78,7 +78,7 @@ class LiveServedModel(ServedModel):
         with self._lock:
             found = self._found(entry, self._given(entry, inputs), inputs.get("y"))
         outputs = self.entries[entry].outputs
-        if self._table is not None and outputs[0].column:
+        if self._table is not None and outputs[0].kind:
             return _column_values(found[0], outputs)
         return [np.asarray(values).astype(port.dtype, copy=False) for values, port in zip(found, outputs, strict=True)]
 
@@ -88,7 +88,7 @@ class LiveServedModel(ServedModel):
             return None
         examples, y = self._given("reconstruct", inputs), inputs.get("y")
         n = len(next(iter(inputs.values())))
-        names = [port.column for port in self.entries["reconstruct"].inputs if port.column]
+        names = [port.column for port in self.entries["reconstruct"].inputs if port.kind]
         shares = np.zeros((n, len(names)) if names else (n, *self._ae.shape_))
         features = list(getattr(self._ae, "feature_names_in_", ()))
         with self._lock:
@@ -126,7 +126,7 @@ class LiveServedModel(ServedModel):
 
     def _given(self, entry: str, inputs: Mapping[str, Array]) -> Any:
         """Examples or codes as the estimator takes them."""
-        ports = [port for port in self.entries[entry].inputs if port.column]
+        ports = [port for port in self.entries[entry].inputs if port.kind]
         if not ports:
             return inputs[self.entries[entry].inputs[0].name]
         return pa.table({port.column: _arrow(port, inputs[port.name]) for port in ports})
@@ -143,7 +143,7 @@ class LiveServedModel(ServedModel):
         else:
             inputs = {"X": np.asarray(dataset.train[places]).astype(ports[0].dtype, copy=False)}
         labels = None if dataset.train_labels is None else np.asarray(dataset.train_labels)[places]
-        if any(port.name == "y" and not port.column for port in ports):
+        if any(port.name == "y" and not port.kind for port in ports):
             if labels is None:
                 raise DataError(f"{self.name} is conditional, and its examples have no labels: give some with --data")
             inputs["y"] = labels
@@ -158,7 +158,7 @@ def _dtype(run: Path, ae: Autoencoder) -> str:
 
 
 def _port(port: Any) -> Port:
-    return Port(port.name, port.dtype, port.shape, port.column, port.kind, port.labels)
+    return Port(port.name, port.dtype, port.shape, port.column, port.kind, port.labels, port.zone)
 
 
 def _arrow(port: Port, values: Array) -> Any:
@@ -166,13 +166,13 @@ def _arrow(port: Port, values: Array) -> Any:
     if port.dtype == "string":
         return pa.array([text or None for text in values.tolist()], pa.string())
     if port.kind == "date":
-        return pa.array(values, pa.int64(), mask=values == _NOT_A_TIME).cast(pa.timestamp("us"))
+        return pa.array(values, pa.int64(), mask=values == _NOT_A_TIME).cast(pa.timestamp("us", tz=port.zone or None))
     return pa.array(values)
 
 
 def _column_values(frame: Any, ports: tuple[Port, ...]) -> list[Array]:
     """The columns of a frame as the arrays of ports."""
-    ports = tuple(port for port in ports if port.column)
+    ports = tuple(port for port in ports if port.kind)
     columns = arrow_columns(frame, [port.column for port in ports])
     return [_values(port, columns[port.column]) for port in ports]
 

@@ -107,12 +107,12 @@ class ServedModel(ABC):
         if unknown or lacking:
             what = f"has no input {printable(repr(unknown[0]), 60)}" if unknown else f"needs the input {lacking[0]!r}"
             raise DataError(f"{entry} {what}: pass {', '.join(map(printable, names))}")
-        columns = {port.column: _moments(port, inputs[port.name]) for port in ports if port.column}
+        columns = {port.column: _moments(port, inputs[port.name]) for port in ports if port.kind}
         decodes, notes = entry == "decode", list[str]()
         given = checked_inputs(
             ports,
             columns or inputs[names[0]],
-            inputs.get("y") if ports[-1].name == "y" and not ports[-1].column else None,
+            inputs.get("y") if ports[-1].name == "y" and not ports[-1].kind else None,
             missing=self.described["missing"] == "allow" and not decodes,
             what="codes" if decodes else "examples",
             note=notes.append,

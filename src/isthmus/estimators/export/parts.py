@@ -119,7 +119,7 @@ class _Parts:
                 f"labels such as {quoted(labels[0], 60)} cannot be exported: train with text or whole numbers as labels"
             )
         self.numbers = torch.tensor(labels, dtype=torch.int64)
-        return (Port("y", "int64"),)
+        return (Port("y", "int64", (), tuple(map(str, map(int, labels)))),)
 
     def part(self, name: PartName) -> Part:
         module: AutoencoderModule = self.module
@@ -168,4 +168,4 @@ class _Parts:
 
 
 def _renamed(port: Port, prefix: str) -> Port:
-    return port._replace(name=f"{prefix}.{port.name}")
+    return port._replace(name=f"{prefix}.{port.column}")

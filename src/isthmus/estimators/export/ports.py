@@ -20,9 +20,10 @@ class Port(NamedTuple):
         name: of the tensor.
         dtype: of its values, as NumPy calls it; "string" for text.
         shape: of one example, without the first axis.
-        labels: of text: the labels in the order of their positions, which the graph computes with.
+        labels: the labels as text; of text, which the graph computes with as positions, in their order.
         column: the column of a table, "" for other data.
         kind: what a column means, "" for other data.
+        zone: of a date: its time zone, "" without one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Port(NamedTuple):
     labels: tuple[str, ...] = ()
     column: str = ""
     kind: str = ""
+    zone: str = ""
 
     @property
     def computed(self) -> str:
@@ -40,7 +42,8 @@ class Port(NamedTuple):
     def described(self) -> dict[str, Any]:
         """The port for a description in JSON."""
         described: dict[str, Any] = {"name": self.name, "dtype": self.dtype, "shape": list(self.shape)}
-        described |= {"column": self.column, "kind": self.kind} if self.column else {}
+        described |= {"column": self.column, "kind": self.kind} if self.kind else {}
+        described |= {"zone": self.zone} if self.zone else {}
         return described | ({"labels": list(self.labels)} if self.labels else {})
 
 

@@ -11,10 +11,24 @@ from torch import Tensor
 from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.date_columns import DAYS, MICROSECONDS, PHASE_DECIMALS, SECONDS
 from isthmus.data.tables.table_encoding import TableEncoding
+from isthmus.errors import NotPossibleError
 from isthmus.estimators.export.ports import Port
+from isthmus.text import printable
 
 __all__ = ["column_ports", "columns_of", "exact", "features_of", "imputed_columns"]
 
+_TAKEN = {
+    "",
+    "X",
+    "y",
+    "code",
+    "score",
+    "p_value",
+    "anomaly",
+    "reconstruction",
+    "imputed",
+}  # by other inputs and outputs
+_PREFIXES = ("column.", "reconstruction.", "imputed.", "isthmus/")
 MISSING_DATE = -(2**63)  # NaT, as NumPy stores it
 
 
@@ -22,12 +36,22 @@ def column_ports(table: TableEncoding, missing: bool) -> tuple[Port, ...]:
     """The inputs of a table: one for each column, (b,).
 
     A category is a text, an empty one missing; a date the microseconds since 1970, NaT missing; where values may be missing, whole
-    numbers and booleans are float64, NaN missing.
+    numbers and booleans are float64, NaN missing. Inputs have the names of the columns, after "column." where an output or another input
+    has such a name.
 
     Args:
         table: how columns become features.
         missing: whether values may be missing.
+
+    Raises:
+        NotPossibleError: an empty text is a category, and a missing value too.
     """
+    for column in table.columns:
+        if missing and "" in labels_of(column):
+            raise NotPossibleError(
+                f"column {printable(column.name)!r} has the empty text as a category, which is a missing value in exported files: "
+                "train with another text in its place"
+            )
     return tuple(_port(column, missing) for column in table.columns)
 
 
@@ -67,7 +91,12 @@ def labels_of(column: ColumnEncoding) -> tuple[str, ...]:
 
 def _port(column: ColumnEncoding, missing: bool) -> Port:
     dtype = "string" if labels_of(column) else str(_computed(column, missing)).removeprefix("torch.")
-    return Port(column.name, dtype, (), labels_of(column), column.name, column.kind)
+    labels = labels_of(column) or tuple(
+        str(int(each) if isinstance(each, bool) else each) for each in column.categories
+    )
+    taken = column.name in _TAKEN or column.name.startswith(_PREFIXES)
+    name = f"{_PREFIXES[0]}{column.name}" if taken else column.name
+    return Port(name, dtype, (), labels, column.name, column.kind, column.zone)
 
 
 def _computed(column: ColumnEncoding, missing: bool) -> torch.dtype:
@@ -85,8 +114,7 @@ def _features(column: ColumnEncoding, values: Tensor) -> list[Tensor]:
     if labels := labels_of(column):
         return [torch.where((values < 0) | (values >= len(labels)), math.nan, values.double())]
     if column.categories:
-        known = torch.tensor([float(label) for label in column.categories], dtype=torch.float64)
-        same = values.double()[:, None] == known
+        same = values[:, None] == _numbers(column).to(values.dtype)
         return [torch.where(same.any(1), same.to(torch.int64).argmax(1).double(), math.nan)]
     if column.kind != "date":
         return [values.double()]
@@ -106,8 +134,7 @@ def _column(column: ColumnEncoding, first: Tensor) -> Tensor:
         position = first.round().clamp(0, count - 1)
         if labels_of(column) or column.kind == "boolean":
             return position
-        known = torch.tensor([float(label) for label in column.categories], dtype=torch.float64)
-        return known[position.to(torch.int64)]
+        return _numbers(column)[position.to(torch.int64)]
     bounded = torch.minimum(torch.maximum(first, exact(column.least)), exact(column.largest))
     if column.kind == "date":
         seconds = SECONDS[column.unit]
@@ -118,6 +145,12 @@ def _column(column: ColumnEncoding, first: Tensor) -> Tensor:
         return bounded
     factor = exact(10.0**column.decimals)
     return (bounded * factor).round() / factor
+
+
+def _numbers(column: ColumnEncoding) -> Tensor:
+    """The categories of a column that are numbers or booleans."""
+    whole = all(isinstance(label, int) for label in column.categories)
+    return torch.tensor(column.categories, dtype=torch.int64 if whole else torch.float64)
 
 
 def _is_missing(column: ColumnEncoding, values: Tensor) -> Tensor:

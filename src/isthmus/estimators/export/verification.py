@@ -90,14 +90,14 @@ class _Live:
     def inputs(self, part: Part) -> dict[str, Array]:
         """The inputs of a part."""
         given = dict[str, Array]()
-        if part.inputs[0].name == "code" and not part.inputs[0].column:
+        if part.inputs[0].name == "code" and not part.inputs[0].kind:
             given["code"] = self.ae.encode(*self.examples)
         elif self.table is None:
             given["X"] = np.ascontiguousarray(self.examples.X).astype(part.inputs[0].dtype)
         else:
-            ports = [port for port in part.inputs if port.column]
+            ports = [port for port in part.inputs if port.kind]
             given = given_columns(self.table, ports, np.asarray(self.examples.X, np.float64))
-        if part.inputs[-1].name == "y" and not part.inputs[-1].column:
+        if part.inputs[-1].name == "y" and not part.inputs[-1].kind:
             port = part.inputs[-1]
             y = np.asarray(self.examples.y, dtype=object if port.dtype == "string" else port.dtype)
             given["y"] = y.reshape(len(y), *port.shape)
@@ -113,9 +113,9 @@ class _Live:
 
     def imputed(self, part: Part, given: Mapping[str, Array], made: Sequence[Array]) -> list[Array]:
         """The columns that are given, with values made in place of missing ones."""
-        assert self.table is not None
         found = []
-        for port, column, new in zip(part.outputs, self.table.columns, made, strict=True):
+        columns = [port for port in part.inputs if port.kind]
+        for port, column, new in zip(part.outputs, columns, made, strict=True):
             old = given[column.name]
             missing = (
                 old == ""

@@ -21,6 +21,9 @@ from isthmus import Autoencoder, OutlierDetector, data, recipes
 from isthmus.architectures import MLP, Conditional, Conv, Modules
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.estimators.export import export
+from isthmus.estimators.export.onnx_graph import onnx_model
+from isthmus.estimators.export.parts import Part
+from isthmus.estimators.export.ports import Port
 from isthmus.likelihoods import Bernoulli
 from isthmus.nn.log_gamma import log_gamma
 from isthmus.nn.places import places
@@ -305,6 +308,19 @@ def test_a_plain_module_is_trained_moved_and_copied_as_any_other() -> None:
     assert close(precise(examples).detach(), module(examples).detach().numpy())
     coarse = deepcopy(module).to(torch.bfloat16)
     assert coarse.encode(examples).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.thorough)])
+def test_operations_that_overflowed_are_written_in_other_forms(dtype: Any) -> None:
+    def function(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.logaddexp(x[:, 0], x[:, 1]), torch.expm1(x[:, 0].clamp(-50, 50))
+
+    part = Part(torch.nn.Identity(), [Port("X", dtype, (2,))], [Port("a", dtype), Port("b", dtype)], function)
+    session = onnxruntime.InferenceSession(onnx_model(part, "part", {}).SerializeToString())
+    x = np.array([-1e4, -200, -104, -20, -1e-8, 0, 1e-8, 20, 90, 200, 1e4, np.inf, -np.inf])
+    X = np.stack(np.broadcast_arrays(x[:, None], x), -1).reshape(-1, 2).astype(dtype)
+    for found, wanted in zip(session.run(None, {"X": X}), function(torch.from_numpy(X)), strict=True):
+        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-6, atol=3e-9)
 
 
 def test_places_are_those_of_searchsorted() -> None:

@@ -6,6 +6,7 @@ Read in this order:
     table_ports   the columns of a table as features, and back, in the graph
     detector_module  the anomaly score of a detector, as a module of PyTorch
     parts         the functions that become files: encoder, decoder, reconstruct, impute, score, detect
+    decompositions  operations in forms that do not overflow
     onnx_graph    a part as an ONNX model
     grouping      the rows that a graph needs at a time
     values        the values of inputs and outputs that examples mean

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from isthmus.errors import NotPossibleError
+from isthmus.estimators.export.decompositions import DECOMPOSITIONS
 from isthmus.estimators.export.grouping import sums_as_products
 from isthmus.estimators.export.parts import Part
 from isthmus.estimators.export.ports import Port, torch_dtype
@@ -52,7 +53,7 @@ def onnx_model(part: Part, name: str, description: Mapping[str, str]) -> Any:
                 part, inputs, dynamic_shapes={"tensors": tuple({0: batch} for _ in inputs)}, strict=False
             )
             program = torch.onnx.export(
-                traced,
+                traced.run_decompositions(DECOMPOSITIONS),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[_inside(port) for port in part.inputs],

@@ -323,6 +323,18 @@ def test_operations_that_overflowed_are_written_in_other_forms(dtype: Any) -> No
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-6, atol=3e-9)
 
 
+@pytest.mark.thorough
+def test_double_precision_is_exported_or_said_not_to_be(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).random((20, 4))
+    elu, gelu = (
+        Autoencoder(2, architecture=MLP((4,), activation=each), epochs=1, precision="float64", random_state=0).fit(X)
+        for each in ("elu", "gelu")
+    )
+    assert elu.export(tmp_path / "out", parts=["encoder"], X=X).differences["encoder"] < 1e-14
+    with pytest.raises(NotPossibleError, match=r"onnxruntime cannot run the exported file: .*; nothing was written"):
+        gelu.export(tmp_path / "gelu", parts=["encoder"], X=X)
+
+
 def test_places_are_those_of_searchsorted() -> None:
     rng = np.random.default_rng(0)
     for count in (1, 2, 7, 8, 9, 100):

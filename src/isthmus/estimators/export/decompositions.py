@@ -1,4 +1,4 @@
-"""Operations that PyTorch writes for ONNX in a form that overflows or loses all digits, in forms that do not."""
+"""Operations that PyTorch writes for ONNX in a form that overflows, loses all digits or cannot be run, in other forms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ def _expm1(x: Tensor) -> Tensor:
     return torch.tanh(x / 2) * (x.exp() + 1)
 
 
+def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:
+    """onnxruntime has it in single precision only."""
+    if x.dtype != torch.float64 or (alpha, scale, input_scale) != (1, 1, 1):
+        return NotImplemented  # the operation stays
+    return torch.where(x > 0, x, _expm1(x.clamp(max=0)))
+
+
 DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.logaddexp.default: _logaddexp,
     torch.ops.aten.expm1.default: _expm1,
+    torch.ops.aten.elu.default: _elu,
 }

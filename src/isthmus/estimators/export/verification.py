@@ -13,6 +13,7 @@ from isthmus.errors import NotPossibleError
 from isthmus.estimators.conformal import conformal_p_values
 from isthmus.estimators.export.parts import Part, PartName, autoencoder_of, detector_of
 from isthmus.estimators.export.values import column_values, given_columns
+from isthmus.text import printable
 
 if TYPE_CHECKING:
     from isthmus.estimators.autoencoder import Autoencoder
@@ -141,8 +142,12 @@ def _run(model: bytes, inputs: Mapping[str, Array]) -> list[Array]:
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    found: list[Array] = session.run(None, dict(inputs))
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        found: list[Array] = session.run(None, dict(inputs))
+    except Exception as error:  # of onnxruntime, of many kinds
+        reason = printable(str(error).rpartition(" : ")[2], 200)
+        raise NotPossibleError(f"onnxruntime cannot run the exported file: {reason}; nothing was written") from None
     return found
 
 

@@ -58,7 +58,7 @@ class AutoencoderModule(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """PyTorch's, for another device or precision: examples are then computed with in that precision."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch's is untyped
         self.model.dtype = next(
             (each.dtype for each in self.parameters() if each.is_floating_point()), self.model.dtype
         )

@@ -105,7 +105,8 @@ def plain_numbers(values: Array) -> Array:
     Hidden values of a masked array are missing.
     """
     if isinstance(values, np.ma.MaskedArray):
-        return np.asarray(values.astype(np.float64).filled(np.nan) if np.ma.is_masked(values) else values.data)
+        hidden = np.ma.getmaskarray(values)
+        return np.where(hidden, np.nan, values.data) if hidden.any() else np.asarray(values.data)
     if values.dtype != object or any(isinstance(value, str | bytes) for value in values.flat):
         return values
     plain = np.array([np.nan if _is_none(value) else value for value in values.flat], dtype=object)

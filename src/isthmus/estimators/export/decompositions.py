@@ -22,14 +22,14 @@ def _expm1(x: Tensor) -> Tensor:
     return torch.tanh(x / 2) * (x.exp() + 1)
 
 
-def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:
+def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
     """onnxruntime has it in single precision only."""
     if x.dtype != torch.float64 or (alpha, scale, input_scale) != (1, 1, 1):
         return NotImplemented  # the operation stays
     return torch.where(x > 0, x, _expm1(x.clamp(max=0)))
 
 
-DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.logaddexp.default: _logaddexp,
     torch.ops.aten.expm1.default: _expm1,
     torch.ops.aten.elu.default: _elu,

@@ -186,7 +186,7 @@ class Explored:
         }
 
     def _judged(self, inputs: dict[str, Array]) -> dict[str, Any]:
-        """Score, p-value and verdict, the attributions, and how many held-out examples have a lower score."""
+        """Score, p-value and verdict, the attributions, and the rank of the score."""
         entry = "detect" if "detect" in self.model.entries else "score"
         values = [each[0].item() for each in self.model.compute(entry, inputs)]
         shares = self.model.attributions(inputs)
@@ -194,10 +194,15 @@ class Explored:
         if entry == "detect":
             found |= {"p_value": values[1], "anomaly": bool(values[2])}
         found["attributions"] = None if shares is None else [_finite(share) for share in shares[0].reshape(-1).tolist()]
+        return found | self._rank(values[0])
+
+    def _rank(self, score: float) -> dict[str, Any]:
+        """The share of held-out examples with a lower score, and whether it is still being computed."""
         known = self.known
-        scores = None if known is None else self._background.get("scores", known.scores).value
-        found["lower"] = None if scores is None else float(np.mean(scores < values[0]))
-        return found
+        if known is None:
+            return {"lower": None, "ranking": False}
+        state, scores, _ = self._background.get("scores", known.scores)
+        return {"lower": None if scores is None else float(np.mean(scores < score)), "ranking": state == "computing"}
 
     def example(self, given: Any, y: Any = None) -> Example:
         """The example that a request means."""

@@ -90,7 +90,7 @@ class Known:
         port = self.view.ports[place]
         values = self.examples.inputs[port.name].tolist()
         if port.kind == "date":
-            values = [np.nan if value < -(2**62) else value / 86_400e6 for value in values]
+            return _colors_of_dates(values)
         return colors_of([value if value != "" else None for value in values])
 
 
@@ -112,7 +112,7 @@ def colors_of(values: list[Any]) -> dict[str, Any]:
     if len(there) <= _MOST_CLASSES and (not numeric or all(float(value).is_integer() for value in there)):
         order = sorted(there) if numeric else sorted(there, key=str)
         place = {value: i for i, value in enumerate(order)}
-        names = [f"{value:g}" if numeric else str(value) for value in order]
+        names = [f"{value:.0f}" if numeric else str(value) for value in order]
         shown = [-1 if gone else place[value] for value, gone in zip(values, unknown, strict=True)]
         return {"kind": "categories", "names": names, "values": shown}
     if not numeric:
@@ -121,6 +121,18 @@ def colors_of(values: list[Any]) -> dict[str, Any]:
     finite = numbers[np.isfinite(numbers)]
     low, high = np.percentile(finite, [1, 99]) if len(finite) else (0.0, 1.0)
     return {"kind": "numbers", "values": encoded_array(numbers), "low": float(low), "high": float(high)}
+
+
+def _colors_of_dates(values: list[int]) -> dict[str, Any]:
+    """Dates, in microseconds, as days: as categories, or as a scale whose ends have names too."""
+    found = colors_of([np.nan if value < -(2**62) else value / 86_400e6 for value in values])
+    if found["kind"] == "categories":
+        return found | {"names": [_day(float(name)) for name in found["names"]]}
+    return found | {"low_name": _day(found["low"]), "high_name": _day(found["high"])}
+
+
+def _day(days: float) -> str:
+    return str(np.datetime64(round(days * 86_400), "s").astype("datetime64[D]"))
 
 
 def _plain(label: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ __all__ = ["MAPS", "map_of", "principal_components"]
 Array = NDArray[Any]
 MAPS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 _FEWEST = 5  # points of t-SNE and UMAP
+_ONE_AT_A_TIME = Lock()  # of the maps that take long, whatever the number of models and pages
 
 
 def map_of(kind: str, codes: Array) -> Array:
@@ -61,7 +63,7 @@ def _neighbor_map(kind: str, codes: Array) -> Array:
     if count < _FEWEST:
         raise NotPossibleError(f"{name} needs at least {_FEWEST} examples, and there are {count}: use PCA")
     try:
-        with warnings.catch_warnings():
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a fixed random state is slower, says umap-learn
             if kind == "tsne":
                 from sklearn.manifold import TSNE

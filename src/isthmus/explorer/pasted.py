@@ -35,9 +35,9 @@ def pasted_row(text: str, columns: Sequence[Column]) -> tuple[list[Any], list[st
         raise DataError("there is no row: paste a line of values")
     if len(lines) == len(columns) > 2 and not any(mark in line for line in lines for mark in "\t;,"):
         lines = ["\t".join(lines)]
-    mark = next((mark for mark in "\t;," if mark in lines[0]), ",")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark, skipinitialspace=True)]
     names, notes = [column.name for column in columns], list[str]()
+    mark = _mark(lines[0], names)
+    rows = _cells(lines, mark)
     if len(rows) > 1 and set(rows[0]) & set(names):
         values, notes = _by_name(rows[0], rows[1], names)
     else:
@@ -56,11 +56,29 @@ def pasted_row(text: str, columns: Sequence[Column]) -> tuple[list[Any], list[st
     return _numbers(values, columns, mark, notes), notes
 
 
+def _mark(line: str, names: list[str]) -> str:
+    """What separates the cells of a line: the mark that gives a cell for each column, or names of columns; else the first one."""
+    marks = [mark for mark in "\t;," if mark in line] or [","]
+    cells = {mark: _cells([line], mark)[0] for mark in marks}
+    fits = (mark for mark in marks if len(cells[mark]) == len(names) or set(cells[mark]) <= set(names))
+    return next(fits, marks[0])
+
+
+def _cells(lines: list[str], mark: str) -> list[list[str]]:
+    try:
+        return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark, skipinitialspace=True)]
+    except csv.Error as error:
+        raise DataError(f"the text cannot be read as a row ({error}): paste a line of values") from None
+
+
 def _by_name(header: list[str], row: list[str], names: list[str]) -> tuple[list[Any], list[str]]:
     if len(row) != len(header):
         raise DataError(
             f"the line of names has {len(header)} cells and the row {len(row)}: give one value for each name"
         )
+    twice = [name for i, name in enumerate(header) if name in names and name in header[:i]]
+    if twice:
+        raise DataError(f"the line of names has {printable(repr(twice[0]), 60)} more than once: give each column once")
     given = dict(zip(header, row, strict=True))
     notes = ["The first line is taken as the names of the columns."]
     others = [name for name in header if name not in names]

@@ -23,6 +23,7 @@ from isthmus.text import printable
 __all__ = ["routes"]
 
 _MOST_BYTES = 32 * 2**20  # of a request
+_REPLACED = "the model was replaced by another version after this page was opened: reload the page"
 Answer = Callable[[Explored, dict[str, Any]], dict[str, Any]]
 
 
@@ -36,7 +37,7 @@ def routes(
         names: of the models that can be chosen.
         given: whether the user gave the examples of the models; otherwise they were held out.
     """
-    models = _Models(get_model, given)
+    models = _Models(get_model, names, given)
 
     def listed(_: Request) -> Response:
         return _json({"models": names()})
@@ -45,7 +46,8 @@ def routes(
         async def respond(request: Request) -> Response:
             try:
                 given = await _given(request)
-                found = await run_in_threadpool(lambda: answer(models.get(request.path_params["name"]), given))
+                name, version = request.path_params["name"], given.pop("version", None)
+                found = await run_in_threadpool(lambda: answer(models.get(name, version), given))
             except HTTPException as error:
                 return _json({"error": error.detail}, error.status_code)
             except IsthmusError as error:
@@ -65,17 +67,21 @@ def routes(
 class _Models:
     """What is known of each model; a model that was replaced is looked at anew."""
 
-    def __init__(self, get_model: Callable[[str], ServedModel], given: bool) -> None:
-        self._get_model, self._given, self._lock = get_model, given, Lock()
+    def __init__(self, get_model: Callable[[str], ServedModel], names: Callable[[], list[str]], given: bool) -> None:
+        self._get_model, self._names, self._given, self._lock = get_model, names, given, Lock()
         self._explored: dict[str, Explored] = {}
 
-    def get(self, name: str) -> Explored:
+    def get(self, name: str, version: Any = None) -> Explored:
+        """A model; its version is what a page knows, which may be an older one."""
         try:
             model = self._get_model(name)
         except KeyError:
-            self._explored.pop(name, None)
             raise HTTPException(404, f"there is no model {printable(name, 60)!r}: choose another one") from None
+        if version is not None and version != model.version:
+            raise HTTPException(409, _REPLACED)
         with self._lock:
+            for gone in self._explored.keys() - set(self._names()):
+                del self._explored[gone]
             if name not in self._explored or self._explored[name].model is not model:
                 self._explored[name] = Explored(model, self._given)
             return self._explored[name]

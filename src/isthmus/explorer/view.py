@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ __all__ = ["Column", "View", "decoded_array", "encoded_array"]
 Array = NDArray[Any]
 _NOT_A_TIME = np.iinfo(np.int64).min
 _IMAGE_CHANNELS = (1, 3, 4)
+_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?)?)?")
 
 
 class Column(NamedTuple):
@@ -72,7 +74,7 @@ class View:
             For each example a string of base64, or of a table a list with a value for each column, None where it is missing.
         """
         if not self.by_column:
-            rows = np.asarray(values[0], np.float32).reshape(len(values[0]), -1)
+            rows = np.asarray(values[0]).reshape(len(values[0]), -1)
             return [_plain(row) for row in rows] if self.drawn == "table" else [encoded_array(row) for row in rows]
         columns = [_column_json(port, each) for port, each in zip(self.ports, values, strict=True)]
         return [list(row) for row in zip(*columns, strict=True)]
@@ -112,7 +114,10 @@ class View:
         try:
             if self.y.dtype == "string":
                 return {"y": np.array([str(y)], dtype=object)}
-            return {"y": np.asarray(y, np.float64).reshape(1, *self.y.shape).astype(self.y.dtype)}
+            numbers = np.asarray(y, np.float64).reshape(1, *self.y.shape)
+            if np.dtype(self.y.dtype).kind in "iu" and (numbers != np.rint(numbers)).any():
+                raise ValueError
+            return {"y": numbers.astype(self.y.dtype)}
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"y is {printable(repr(y), 60)}, and the model takes {self.y.dtype}: correct it") from None
 
@@ -145,12 +150,9 @@ def _drawn(kind: str, shape: tuple[int, ...]) -> str:
 
 
 def _plain(values: Array) -> list[float | None]:
-    return [None if math.isnan(value) else _short(value) for value in values.tolist()]
-
-
-def _short(value: float) -> float:
-    """A float32 in as few digits as it has."""
-    return float(f"{value:.7g}") if math.isfinite(value) else 0.0
+    """Numbers as JSON, in as few digits as their type has."""
+    numbers = values if values.dtype.kind == "f" else values.astype(np.float64)
+    return [float(str(value)) if np.isfinite(value) else None for value in numbers]
 
 
 def _column_json(port: Port, values: Array) -> list[Any]:
@@ -174,8 +176,11 @@ def _given_value(column: Column, value: Any) -> Any:
     if column.kind in {"category", "ordered"}:
         return str(value)
     if column.kind == "date":
+        text = str(value).strip().removesuffix("Z")
         try:
-            return np.datetime64(str(value).strip().rstrip("Z"), "us")
+            if _DATE.fullmatch(text) is None:  # NumPy takes now, and 20260131 as a year
+                raise ValueError
+            return np.datetime64(text, "us")
         except ValueError:
             raise DataError(f"{where}, which is no date: write it as 2026-01-31") from None
     if isinstance(value, str) and value.strip().lower() in {"true", "yes", "false", "no"} and column.kind == "boolean":

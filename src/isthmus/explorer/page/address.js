@@ -16,6 +16,7 @@
  */
 
 const MOST_ROW = 1500;
+const MOST_CODE = 1e30;
 
 /** @returns {View} */
 export function fromAddress() {
@@ -47,8 +48,7 @@ export function toAddress(view) {
   put("model", view.model);
   if (view.example && "held_out" in view.example) put("x", view.example.held_out);
   else if (Array.isArray(view.example?.content)) {
-    const row = JSON.stringify(view.example.content);
-    if (row.length <= MOST_ROW) put("row", row);
+    if (fits(view.example.content)) put("row", JSON.stringify(view.example.content));
   }
   put("y", view.y === null ? null : JSON.stringify(view.y));
   put("map", view.map, "pca");
@@ -61,6 +61,9 @@ export function toAddress(view) {
   put("at", view.to === null ? 0 : view.at, 0);
   return `#${words.toString().replaceAll("%3A", ":").replaceAll("%2C", ",")}`;
 }
+
+/** Whether an example of the user's own is part of the address: a row that is not too long. */
+export const fits = (content) => Array.isArray(content) && JSON.stringify(content).length <= MOST_ROW;
 
 function exampleOf(given, number) {
   const row = parsed(given.get("row"));
@@ -78,7 +81,7 @@ function parsed(text) {
 
 function movedOf(text) {
   const pairs = text.split(",").map((word) => word.split(":").map(Number));
-  return new Map(pairs.filter(([place, value]) => Number.isInteger(place) && Number.isFinite(value)));
+  return new Map(pairs.filter(([place, value]) => Number.isInteger(place) && place >= 0 && Math.abs(value) < MOST_CODE));
 }
 
 /** 1,2,3,7 as 1-3,7. @param {number[]} numbers */

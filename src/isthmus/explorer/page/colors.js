@@ -66,5 +66,5 @@ function scale(colors) {
     pen.fillStyle = scaleColor(i / 63);
     pen.fillRect(i, 0, 1, 1);
   }
-  return make("div", { className: "scale" }, digits(colors.low), canvas, digits(colors.high));
+  return make("div", { className: "scale" }, colors.low_name ?? digits(colors.low), canvas, colors.high_name ?? digits(colors.high));
 }

@@ -107,6 +107,16 @@ export function digits(value, count = 4) {
   return Number(value.toPrecision(count)).toLocaleString("en-US", { maximumFractionDigits: 6 });
 }
 
+/** The lowest and the highest of many values; missing ones do not count. @param {Iterable<number>} values */
+export function extent(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 /** A value of a table. */
 export const shown = (value) => (value === null ? "missing" : typeof value === "number" ? digits(value, 5) : String(value));
 

@@ -1,5 +1,6 @@
 // The example that is shown: where it comes from, its reconstruction, and what the model says of it.
 
+import { fits } from "./address.js";
 import { $, announce, digits, make, percent, safely } from "./dom.js";
 import { Own } from "./own.js";
 import { comparison, errorText, nameOf, thumbnail } from "./show.js";
@@ -54,11 +55,11 @@ export class Example {
     this.#showY();
     this.own.show();
     const said = [...notes, ...analysis.notes];
-    if (!held && state.drawn !== "table") said.push("An example of your own is not part of the address of the page.");
+    if (!held && !fits(view.example.content)) said.push("An example of your own is not part of the address of the page.");
     $("notes").replaceChildren(...said.map((text) => make("p", {}, text)));
     $("comparison").replaceChildren(comparison(state, analysis, { original: "Original", made: "Reconstruction" }));
     this.#facts();
-    if (analysis.lower === null && state.held_out) setTimeout(safely(() => this.#rank(analysis)), 1500);
+    if (analysis.ranking) setTimeout(safely(() => this.#rank(analysis)), 1500);
     this.#neighbors();
     announce(`${name}: reconstruction shown${analysis.anomaly === null ? "" : analysis.anomaly ? ", anomalous" : ", normal"}.`);
   }
@@ -82,10 +83,10 @@ export class Example {
   /** Asks for the rank of the score again, until the scores of the held-out examples are there. */
   async #rank(analysis) {
     if (this.page.analysis !== analysis) return;
-    const { lower } = await this.page.ask("analyze", { example: this.page.reference(), y: analysis.y });
+    const { lower, ranking } = await this.page.ask("analyze", { example: this.page.reference(), y: analysis.y });
     if (this.page.analysis !== analysis) return;
     analysis.lower = lower;
-    if (lower === null) setTimeout(safely(() => this.#rank(analysis)), 3000);
+    if (ranking) setTimeout(safely(() => this.#rank(analysis)), 3000);
     else this.#facts();
   }
 

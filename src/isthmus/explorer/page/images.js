@@ -1,7 +1,7 @@
 // Images as canvases, at their own size; the style makes them crisp and large.
 
 import { isDark } from "./colors.js";
-import { make } from "./dom.js";
+import { extent, make } from "./dom.js";
 
 /** Height, width and channels of the canvas of a shape; slices of a volume and odd channels are beside each other. */
 export function layout(shape, drawn) {
@@ -50,14 +50,7 @@ function paintPixels(canvas, shape, drawn, shade, paint) {
 
 /** The lowest and highest value for drawing. */
 export function limitsOf(state, values) {
-  if (state.limits) return state.limits;
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
-  return [low, high];
+  return state.limits ?? extent(values);
 }
 
 /** Draws an example. */

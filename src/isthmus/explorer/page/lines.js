@@ -1,6 +1,6 @@
 // Series and windows of sound as line charts, one for each channel.
 
-import { make, svg } from "./dom.js";
+import { extent, make, svg } from "./dom.js";
 
 const WIDTH = 400;
 const HEIGHT = 90;
@@ -36,9 +36,8 @@ function chart(state, series, channel, options) {
   const { times, channels } = timesOf(state.shape);
   const column = (values) => Array.from({ length: times }, (_, time) => values[time * channels + channel]);
   const columns = series.map((each) => column(each.values));
-  const known = columns.flat().filter((value) => !Number.isNaN(value));
-  const low = Math.min(...known);
-  const span = (Math.max(...known) - low) || 1;
+  const [low, high] = extent(columns.flat());
+  const span = (high - low) || 1;
   const x = (time) => (times > 1 ? (time / (times - 1)) * WIDTH : WIDTH / 2);
   const y = (value) => HEIGHT - 6 - ((value - low) / span) * (HEIGHT - 12);
   const drawing = svg("svg", { class: "lines", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": options.name, preserveAspectRatio: "none" });

@@ -10,12 +10,15 @@ import { Sliders } from "./sliders.js";
 import { Walk } from "./walk.js";
 
 const TABS = ["sliders", "restore", "walk"];
+const SAME_STEP = 700; // milliseconds
 
 /** What all parts of the page share. */
 class Page {
   constructor() {
     this.view = fromAddress();
     this.model = "";
+    this.version = ""; // of the model: the server says if it was replaced
+    this.turn = 0; // counts the analyses that were asked for
     this.state = null;
     this.analysis = null;
     this.map = new CodeMap(this, (index) => this.#select(index));
@@ -27,7 +30,7 @@ class Page {
 
   /** Asks something of the model. */
   async ask(what, given = {}) {
-    const answer = await ask(this.model, what, given);
+    const answer = await ask(this.model, what, this.version ? { ...given, version: this.version } : given);
     recovered();
     return answer;
   }
@@ -41,12 +44,18 @@ class Page {
     return "held_out" in example ? { held_out: example.held_out } : { content: example.content };
   }
 
-  /** Changes the view; when it is to be pushed, the address too, with a new entry of the history. A slider pushes when it stops. */
-  update(changes, { push = false } = {}) {
+  /**
+   * Changes the view; when it is to be pushed, the address too, with a new entry of the history. A slider pushes when it stops; `of` names
+   * it, and steps of one slider that follow each other fast, as of a key that is held, are one entry.
+   */
+  update(changes, { push = false, of = "" } = {}) {
     Object.assign(this.view, changes);
     const address = toAddress(this.view);
     if (!push || address === location.hash) return;
-    history.pushState(null, "", address);
+    const now = performance.now();
+    if (of && of === this.pushed?.of && now - this.pushed.at < SAME_STEP) history.replaceState(null, "", address);
+    else history.pushState(null, "", address);
+    this.pushed = { of, at: now };
   }
 
   redrawMap() {
@@ -62,14 +71,14 @@ class Page {
   /** Analyzes the example of the view and shows the result. */
   async analyze(notes = []) {
     const { view, model } = this;
+    const turn = ++this.turn;
     if (!view.example) {
       this.analysis = null;
       await this.example.show(notes);
       return this.panel();
     }
-    const example = view.example;
     const found = await this.ask("analyze", { example: this.reference(), y: view.y ?? this.example.otherwiseY() });
-    if (this.model !== model || this.view.example !== example) return undefined;
+    if (this.model !== model || this.turn !== turn) return undefined;
     settle();
     this.analysis = found;
     await this.example.show(notes);
@@ -130,7 +139,16 @@ class Page {
     if (!view.example && count) view.example = { held_out: 0 };
   }
 
+  /** What there is none of in the model is left out of the view. */
+  #checkView() {
+    const { state, view } = this;
+    if (!Object.hasOwn(state.maps, view.map)) view.map = "pca";
+    const size = state.code_shape.reduce((a, b) => a * b, 1);
+    for (const place of view.moved.keys()) if (place >= size) view.moved.delete(place);
+  }
+
   async #changed(before) {
+    this.#checkView();
     if (!this.state.held_out) return;
     if (before.map !== this.view.map) {
       document.querySelector(`[name=map-kind][value="${this.view.map}"]`).checked = true;
@@ -143,8 +161,10 @@ class Page {
     $("lead").textContent = `${name} is being opened.`;
     this.model = name;
     this.analysis = null;
+    this.version = "";
     this.state = await this.ask("state");
-    if (!(this.view.map in this.state.maps)) this.view.map = "pca";
+    this.version = this.state.version;
+    this.#checkView();
     this.#head();
     this.panels.sliders.open();
     this.example.open();

@@ -52,7 +52,8 @@ export class CodeMap {
       $("map-status").textContent = found.reason;
       if (!this.points.length) this.#take(await this.page.ask("map", { kind: "pca" }), "pca");
     } else if (found.state === "computing") {
-      $("map-status").textContent = `${name} is being computed; until it is ready, PCA is shown.`;
+      const patience = kind === "umap" ? " The first one can take a minute." : "";
+      $("map-status").textContent = `${name} is being computed; until it is ready, PCA is shown.${patience}`;
       if (!this.points.length) this.#take(await this.page.ask("map", { kind: "pca" }), "pca");
       setTimeout(safely(() => this.#again(kind, model)), 1000);
     } else {
@@ -69,7 +70,13 @@ export class CodeMap {
   }
 
   async #again(kind, model) {
-    if (this.page.view.map === kind && this.page.model === model) await this.place(kind);
+    if (this.page.view.map !== kind || this.page.model !== model) return;
+    try {
+      await this.place(kind);
+    } catch (error) {
+      if (error.lost) setTimeout(safely(() => this.#again(kind, model)), 3000);
+      throw error;
+    }
   }
 
   /** Fetches the colors. */

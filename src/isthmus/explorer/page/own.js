@@ -13,6 +13,14 @@ export class Own {
   constructor(page, give) {
     this.page = page;
     this.give = give;
+    for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => this.#anywhere(event));
+  }
+
+  /** A file that is dropped beside the box is taken too: the browser would leave the page for it. */
+  #anywhere(event) {
+    if (!event.dataTransfer?.types.includes("Files") || event.defaultPrevented) return;
+    event.preventDefault();
+    if (event.type === "drop" && this.page.state?.drawn === "image") this.take(event.dataTransfer.files[0]);
   }
 
   /** Shows the way to give an example of the model. */
@@ -36,7 +44,7 @@ export class Own {
     const invert = make("input", { type: "checkbox", id: "invert" });
     const text = `An image file. It is read here, made ${shape[1]} × ${shape[0]} pixels${(shape[2] ?? 1) === 1 ? " and gray" : ""}, and sent to this server only.`;
     const drop = make("div", { className: "drop", id: "drop" }, make("label", { for: "file" }, "Drop an image here, or choose a file"), make("div", { className: "row" }, file), make("p", { className: "soft small" }, text));
-    const take = safely(async (chosen) => {
+    const take = this.take = safely(async (chosen) => {
       if (!chosen) return;
       this.chosen = chosen;
       await this.#read(null);
@@ -55,7 +63,7 @@ export class Own {
 
   async #read(inverted) {
     const { state } = this.page;
-    const like = state.held_out && inverted === null ? valuesOf((await this.page.ask("held_out", { index: 0 })).content) : null;
+    const like = state.held_out ? valuesOf((await this.page.ask("held_out", { index: 0 })).content) : null;
     const read = await readImage(this.chosen, state, inverted, like);
     $("invert").checked = read.inverted;
     this.give({ content: base64(read.values), own: this.chosen.name }, read.notes);
@@ -105,7 +113,7 @@ export class Own {
   }
 
   #typed() {
-    const content = Array.from($("fields").querySelectorAll("[data-column]"), (field) => field.value.trim() || null);
+    const content = Array.from($("fields").querySelectorAll("[data-column]"), (field) => (field.tagName === "SELECT" ? field.value : field.value.trim()) || null);
     const numbers = content.map((value, i) => (["number", "integer", "boolean"].includes(this.page.state.columns[i].kind) && value !== null && !Number.isNaN(Number(value)) ? Number(value) : value));
     this.give({ content: numbers, own: "the typed row" }, []);
   }

@@ -1,7 +1,7 @@
 // Noise and hidden parts, and what the model makes of them.
 
 import { isDark } from "./colors.js";
-import { $, announce, latest, make, percent } from "./dom.js";
+import { $, announce, extent, latest, make, percent } from "./dom.js";
 import { drawImage, imageCanvas, layout } from "./images.js";
 import { comparison, errorText, valuesOf } from "./show.js";
 
@@ -16,7 +16,7 @@ export class Restore {
       $("noise-value").textContent = percent(this.page.view.noise);
       this.restore();
     });
-    $("noise").addEventListener("change", () => this.page.update({}, { push: true }));
+    $("noise").addEventListener("change", () => this.page.update({}, { push: true, of: "noise" }));
   }
 
   /** Takes up the example of the analysis. */
@@ -128,8 +128,7 @@ export class Restore {
     pen.fillRect(0, 0, this.canvas.width, this.canvas.height);
     for (let channel = 0; channel < Math.min(channels, 8); channel++) {
       const line = Array.from({ length: times }, (_, time) => values[time * channels + channel]);
-      const known = line.filter((value) => !Number.isNaN(value));
-      const [low, high] = [Math.min(...known), Math.max(...known)];
+      const [low, high] = extent(line);
       pen.beginPath();
       line.forEach((value, time) => pen.lineTo((time / (times - 1)) * this.canvas.width, this.canvas.height * (0.95 - (0.9 * (value - low)) / (high - low || 1))));
       pen.strokeStyle = `hsl(${channel * 90 + 190} 55% ${isDark() ? 70 : 35}%)`;

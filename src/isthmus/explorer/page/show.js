@@ -1,7 +1,7 @@
 // Examples of any kind, shown: as images, charts or rows.
 
 import { floats } from "./api.js";
-import { bar, digits, make, percent, shown } from "./dom.js";
+import { bar, digits, extent, make, percent, shown } from "./dom.js";
 import { drawError, drawImage, drawSigned, imageCanvas } from "./images.js";
 import { charts, key } from "./lines.js";
 
@@ -67,7 +67,7 @@ function images(state, found, names) {
   drawError(error, state, original, made);
   box.append(figure(thumbnail(state, found.reconstruction, names.made), names.made), figure(error, "Error: orange too high, blue too low"));
   if (found.attributions) {
-    const most = Math.max(...found.attributions.map(Math.abs), 1e-12);
+    const most = Math.max(extent(found.attributions.map(Math.abs))[1], 1e-12);
     const map = imageCanvas("Attributions to the anomaly score");
     drawSigned(map, state, (at) => (found.attributions[at] ?? 0) / most);
     box.append(figure(map, "Share in the anomaly score"));
@@ -129,7 +129,7 @@ function rows(state, found, names) {
   });
   const compared = Boolean(shares || found.scales);
   if (compared) all.sort((a, b) => Math.abs(b.weight) - Math.abs(a.weight));
-  const most = Math.max(...all.map((each) => Math.abs(each.weight)), shares ? 1e-9 : 2);
+  const most = Math.max(extent(all.map((each) => Math.abs(each.weight)))[1], shares ? 1e-9 : 2);
   const head = ["Column", names.original, ...(found.seen ? ["Seen"] : []), names.made, "Error", ...(shares ? ["Share in the score"] : [])];
   const body = all.slice(0, MOST_ROWS).map((each) => make("tr", {},
     make("th", { scope: "row" }, each.column.name),

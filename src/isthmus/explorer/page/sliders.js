@@ -85,7 +85,7 @@ export class Sliders {
     if (!state.whole_codes) input.step = "any";
     input.addEventListener("keydown", (event) => this.#key(event, input, step));
     input.addEventListener("input", () => this.#move(dimension, input, output));
-    input.addEventListener("change", () => this.page.update({}, { push: true }));
+    input.addEventListener("change", () => this.page.update({}, { push: true, of: id }));
     const importance = bar(dimension.importance, "importance");
     const name = make("span", { className: "code", title: `importance ${percent(dimension.importance)} of the first` }, dimension.name, importance);
     return make("label", { className: "slider" }, name, input, output);

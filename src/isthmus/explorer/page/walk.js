@@ -17,7 +17,7 @@ export class Walk {
     });
     $("walk-random").addEventListener("click", () => this.to(Math.floor(Math.random() * this.page.state.held_out.count)));
     $("walk-at").addEventListener("input", () => this.#move(Number($("walk-at").value)));
-    $("walk-at").addEventListener("change", () => this.page.update({}, { push: true }));
+    $("walk-at").addEventListener("change", () => this.page.update({}, { push: true, of: "walk" }));
   }
 
   /** Whether a point of the map becomes the end. */

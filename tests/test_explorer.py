@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -434,19 +435,22 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_the_command_serves_the_page_to_this_machine_until_it_is_stopped() -> None:
-    command = [sys.executable, "-c", "from isthmus.cli import main; main()", "explore", str(EXPORTED), "--no-browser"]
+def test_the_command_serves_the_page_to_this_machine_until_it_is_stopped(tmp_path: Path) -> None:
+    shutil.copytree(
+        EXPORTED, folder := tmp_path / "v1.2 \udcff<b>"
+    )  # a dot is no suffix of a folder, and a byte no letter
+    command = [sys.executable, "-c", "from isthmus.cli import main; main()", "explore", str(folder), "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"exported-1 is shown at http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
-        assert found is not None
         try:
+            assert process.stdout is not None
+            found = re.search(r"v1\.2 \\udcff<b> is shown at http://127\.0\.0\.1:(\d+)/ ", process.stdout.readline())
+            assert found is not None
             connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=20)
             for host, status in (("localhost", 200), ("evil.example", 421)):
                 connection.request("GET", "/explore/models", headers={"Host": host})
                 response = connection.getresponse()
                 assert response.status == status
-                assert (response.read() == b'{"models":["exported-1"]}') == (status == 200)
+                assert (response.read() == rb'{"models":["v1.2 \\udcff<b>"]}') == (status == 200)
             connection.close()
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0

@@ -54,7 +54,9 @@ def models() -> dict[str, ServedModel]:
         NAME: Linear(np.eye(5), (5,), few[:, :5], kind="table", labels=labels),
         "many": Linear(np.eye(400)[:, :2], (400,), RNG.normal(size=(9, 400)), kind="table", missing=True),
         "sound": Linear(np.ones((48_000, 1)) / np.sqrt(48_000), (48_000, 1), np.ones((2, 48_000, 1)), kind="series"),
-        "large": Linear(np.ones((196_608, 1)) / np.sqrt(196_608), (256, 256, 3), np.ones((2, 256, 256, 3)), detects=True),
+        "large": Linear(
+            np.ones((196_608, 1)) / np.sqrt(196_608), (256, 256, 3), np.ones((2, 256, 256, 3)), detects=True
+        ),
         "free": Free(np.eye(64)[:, :9], (8, 8), free, missing=True),
         "failing": Failing(np.eye(5), (5,), few[:, :5], kind="table"),
     }

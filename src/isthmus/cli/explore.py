@@ -11,6 +11,7 @@ import typer
 from isthmus.cli.console import print_line
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Run, all_examples
+from isthmus.text import printable
 
 if TYPE_CHECKING:
     import socket
@@ -68,7 +69,13 @@ def _opened(run: Path, data_options: DataOptions) -> ServedModel:
     if exported and data_options.source is not None:
         raise NotPossibleError(f"{run} is an exported folder, which reads no --data: give the run, or leave --data out")
     has_examples = not exported and (run.is_dir() or data_options.source is not None)
-    return open_model(run, run.resolve().stem or "model", _examples(run, data_options) if has_examples else None)
+    return open_model(run, _name(run), _examples(run, data_options) if has_examples else None)
+
+
+def _name(run: Path) -> str:
+    """The name of a run on the page: that of its folder or file."""
+    path = run if run.name not in {"", ".."} else run.resolve()
+    return printable(path.stem if path.is_file() else path.name) or "model"
 
 
 def _examples(run: Path, data_options: DataOptions) -> Any:

@@ -158,7 +158,7 @@ class GuardedProtocol(H11Protocol):
         self._answer(400, self.conn.problem, "malformed")
 
     def _unsupported_upgrade_warning(self) -> None:
-        """An upgrade that is not done is no event: HTTP/1.1 goes on, and the request is logged."""
+        """An upgrade that is not done is no event: HTTP/1.1 continues, and the request is logged."""
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -78,10 +79,9 @@ class Models:
         return open_model(self.folder / f"{name}.safetensors", name, lambda: held)
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    models = Models(tmp_path_factory.mktemp("models"))
-    app = Starlette(routes=routes(models.get, lambda: NAMES))
+@contextmanager
+def served(app: Starlette) -> Iterator[str]:
+    """The address of an application that a thread serves."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -90,6 +90,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    models = Models(tmp_path_factory.mktemp("models"))
+    with served(Starlette(routes=routes(models.get, lambda: NAMES))) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

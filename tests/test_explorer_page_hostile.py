@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,11 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-import uvicorn
 from explored_models import Linear
 from PIL import Image
 from playwright.sync_api import expect
 from starlette.applications import Starlette
-from test_explorer_page import View, browser, hash_of, pixels, slide  # noqa: F401  # a fixture
+from test_explorer_page import View, browser, hash_of, pixels, served, slide  # noqa: F401  # a fixture
 from test_explorer_page import pytestmark as needs_browser
 
 from isthmus.explorer import routes
@@ -64,15 +62,8 @@ def models() -> dict[str, ServedModel]:
 
 @pytest.fixture(scope="module")
 def address(models: dict[str, ServedModel]) -> Iterator[str]:
-    app = Starlette(routes=routes(models.__getitem__, lambda: list(models)))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join(10)
+    with served(Starlette(routes=routes(models.__getitem__, lambda: list(models)))) as found:
+        yield found
 
 
 @pytest.fixture

@@ -456,3 +456,12 @@ def test_the_command_serves_the_page_to_this_machine_until_it_is_stopped(tmp_pat
             assert process.wait(20) == 0
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("lacking", ["decode", "reconstruct", "encode"])
+def test_an_export_without_a_part_that_the_page_shows_is_one_sentence(lacking: str) -> None:
+    model = open_model(EXPORTED, "exported")
+    model.entries = {name: entry for name, entry in model.entries.items() if name != lacking}
+    status, answer = asked(app_of(model), "state")
+    assert 400 <= status < 500
+    assert answer["error"] == f"exported was exported without {lacking}, which the page shows: export all parts"

@@ -26,6 +26,7 @@ __all__ = ["Explored"]
 
 Array = NDArray[Any]
 _MOST_STEPS = 25
+_NEEDED = ("encode", "decode", "reconstruct")
 
 
 class Example(NamedTuple):
@@ -42,9 +43,17 @@ class Explored:
     Args:
         model: that is served.
         given: whether the user gave its examples; otherwise they were held out.
+
+    Raises:
+        NotPossibleError: the model lacks what the page shows.
     """
 
     def __init__(self, model: ServedModel, given: bool = False) -> None:
+        lacking = [entry for entry in _NEEDED if entry not in model.entries]
+        if lacking:
+            raise NotPossibleError(
+                f"{printable(model.name)} was exported without {' and '.join(lacking)}, which the page shows: export all parts"
+            )
         self.model, self.view, self._given = model, View(model), given
         self.code = model.entries["decode"].inputs[0]
         self._background, self._lock = Background(), RLock()

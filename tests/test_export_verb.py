@@ -28,6 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "built": pd.date_range("1990-01-01", periods=N, freq="W"),
         }
         pd.DataFrame(table).to_csv(place / name, index=False)
+    (place / "pictures").mkdir()
+    (place / "pictures/one.png").write_bytes(b"")
     said(place, "train", "--data", "houses.csv", "--id", "id", "missing=allow", "epochs=1", "--out", "run")
     said(place, "detect", "run", "--data", "houses.csv", "--save", "detector.safetensors", "--out", "scores.csv")
     return place
@@ -62,7 +64,8 @@ def test_a_run_and_a_detector_are_exported_by_their_own_files(folder: Path) -> N
         (["run", "--parts", "codes"], 2, "there is no part 'codes': choose from encoder, decoder"),
         (["run", "--parts", "detect"], 1, "requires a detector"),
         (["run", "--out", "houses.csv"], 1, "is a file, and an export is a folder"),
-        (["run", "--out", "."], 1, "is a folder with other files than those of an export"),
+        (["run", "--out", "pictures"], 1, "is a folder with other files than those of an export"),
+        (["run", "--out", "."], 1, "is the current folder, which an export would replace"),
         (["nothing"], 1, "no model file at nothing"),
         (["houses.csv"], 1, "is damaged or not a model file"),
     ],

@@ -11,11 +11,14 @@ import pytest
 from served import ask, exported, served
 
 # An inference request that the schema allows can be refused: no schema says that the shape and the data must agree.
+# One that it does not allow can be too large: the document says 413 for more rows than the schema's maximum.
 CONFIG = """
 [[operations]]
 include-path-regex = "/infer$"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400"]
+[operations.checks.negative_data_rejection]
+expected-statuses = ["400", "401", "404", "413", "415"]
 """
 
 

@@ -192,6 +192,8 @@ def test_dates_with_zones_are_moments(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_an_array_that_lost_its_table_is_recognized(tmp_path: Path) -> None:
     """rng.permutation and numpy.ascontiguousarray give ordinary arrays, in which categories are numbers."""
+    earlier = orders()[["price", "city", "count"]].dropna().rename(columns={"city": "town"})
+    read(written(tmp_path / "earlier.csv", earlier))  # of several tables with such values it is the last one
     train = read(written(tmp_path / "x.csv", orders()[["price", "city", "count"]].dropna())).train
     small = Autoencoder(1, epochs=1, random_state=0)
     for lost in (np.random.default_rng(0).permutation(train), np.ascontiguousarray(train), np.asarray(train)[:20]):

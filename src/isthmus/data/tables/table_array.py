@@ -82,8 +82,9 @@ def as_table_array(values: Array, table: TableEncoding | None) -> Any:
         return values
     marked: TableArray = values.view(TableArray)
     marked.table = table
-    if not any(each is table for each in _RECENT):
-        _RECENT.append(table)
+    others = [each for each in _RECENT if each is not table]
+    _RECENT.clear()
+    _RECENT.extend((*others, table))
     return marked
 
 
@@ -93,7 +94,7 @@ def table_of(X: Any) -> TableEncoding | None:
 
 
 def lost_table(values: Array) -> TableEncoding | None:
-    """The table with categories whose features an ordinary array (n, d) seems to hold, of those that were last given out; else None.
+    """The table with categories whose features an ordinary array (n, d) seems to hold, the last one of those given out; else None.
 
     Zeros and ones alone say nothing: other data are such too.
     """
@@ -105,7 +106,7 @@ def lost_table(values: Array) -> TableEncoding | None:
     rows = some_rows(values, _ROWS)
     if np.isin(rows[~np.isnan(rows)], (0, 1)).all():
         return None
-    return next((table for table in alike if table.may_have_encoded(rows)), None)
+    return next((table for table in reversed(alike) if table.may_have_encoded(rows)), None)
 
 
 def _restored(values: Array, table: str | None) -> Any:

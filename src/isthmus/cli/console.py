@@ -86,9 +86,15 @@ def first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
 
-def progress(quiet: bool) -> Any:
-    """A callback that shows the progress of training: a bar on a terminal, a line per epoch elsewhere, nothing when `quiet`."""
-    from isthmus.training.progress import with_progress
+def progress(quiet: bool, several: bool = False) -> Any:
+    """A callback that shows the progress of training: a bar on a terminal, a line per epoch elsewhere, nothing when `quiet`.
+
+    With `several`, trainings can run at the same time, and each of them has a bar.
+    """
+    from isthmus.training.progress import ProgressBars, with_progress
+
+    if several and not quiet and interactive():
+        return ProgressBars()
 
     def show(reports: Iterator[Report], title: str, n_features: int) -> Iterator[Report]:
         return reports if quiet else with_progress(reports, n_features, title, lines=not interactive())

@@ -121,12 +121,30 @@ def sweep(
         str | None, typer.Option(metavar="NAME", help="The metric of the recommendation, such as mse, psnr or nats.")
     ] = None,
     max_trials: Annotated[int, typer.Option(min=1, help="The maximum number of runs.")] = 64,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train N runs at the same time, each on one thread; default: one after the other on all threads.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local: processes of this machine. ray: a Ray cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A running Ray cluster, such as auto; default: Ray starts on this machine."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train one run for each value of a parameter; recommend one by validation error.
 
     The validation examples are the validation part of the data, or held-out training examples. By default the code sizes are
     powers of two. The same command again trains only the missing runs. Only the recommended run is measured on test examples.
+    A run that fails is listed with the reason, and the exit code is then 1.
     """
     from isthmus.experiments import parameter_sweep, run_labels, run_record
 
@@ -156,7 +174,10 @@ def sweep(
             metric=metric,
             folder=folder,
             max_trials=max_trials,
-            watch=progress(as_json),
+            jobs=jobs,
+            engine=engine,  # type: ignore[arg-type]  # checked there
+            address=address,
+            watch=progress(as_json, several=jobs is not None or engine != "local"),
             origin=source,
             about=run_record.RunInfo(
                 recipe, shlex.join(["isthmus", *sys.argv[1:]]), pixels=run_record.pixels_of(dataset), rate=dataset.rate
@@ -167,6 +188,8 @@ def sweep(
         print_json(found.to_dict())
     else:
         _print_sweep(found, folder, [recipe, *fixed], source)
+    if any(each.failed for each in found.trials):
+        raise typer.Exit(1)
 
 
 def _validation_and_test(dataset: Dataset, part: Split) -> tuple[Any, Any, list[str]]:

@@ -23,8 +23,13 @@ Read in this order:
     model_selection      choice of a value: elbow, one-standard-error rule, lowest error
     resumable            a training with checkpoints, continued by the same call after an interruption
     trial                one training of a sweep
+    shared_examples      arrays in files that all processes of a sweep map into memory
+    trial_workers        worker processes that train trials side by side
+    ray_trials           the same with Ray
+    side_by_side         the trials of a sweep, one after the other or side by side
     sweep_examples       the examples of a sweep, with their labels
     sweep_result         the result of a sweep: table, choice, figure
+    sweep_folder         the files of a sweep
     parameter_sweep      a training for each value of a field
     image_units          the units of the images of a run
     whole_images         whole images of a run that was trained on patches

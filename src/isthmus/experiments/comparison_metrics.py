@@ -12,7 +12,7 @@ from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.named_records import describe_value
 from isthmus.evaluation import format_figure
 
-__all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "text_of"]
+__all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "spread", "text_of"]
 
 TIME_TOLERANCE = 1.1  # measured times vary: a smaller ratio counts as equal
 PENALTY_WEIGHTS = {"beta", "weight", "commitment"}  # fields that weight the penalty of the code in the loss
@@ -126,3 +126,14 @@ def text_of(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(text_of, value)) or "[]"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def spread(values: Iterable[float | None]) -> str:
+    """Figures of several random states as text: mean ± standard deviation (n), of one the figure, without any "-".
+
+    NaN and None stand for a figure that is not there. The standard deviation is that of a sample (n - 1).
+    """
+    there = [value for value in values if value is not None and not np.isnan(value)]
+    if len(there) < 2:
+        return format_figure(there[0]) if there else "-"
+    return f"{format_figure(float(np.mean(there)))} ± {format_figure(float(np.std(there, ddof=1)))} ({len(there)})"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.validation import Examples, Missing
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.errors import IsthmusError, NotPossibleError, RecordError
 from isthmus.estimators.argument_check import refuse_other_shape, takes_autoencoder, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.base import ParameterError
 from isthmus.estimators.defaults import COMPONENTS, component, resolve_defaults, statistics_for
 from isthmus.estimators.given import Given
 from isthmus.estimators.overrides import changed
-from isthmus.estimators.training_data import TrainingData
 from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.older_figures import OLDER
 from isthmus.evaluation.results import value_of
@@ -29,18 +27,16 @@ from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import COLUMNS, Column, text_of
 from isthmus.experiments.membership import Membership, write_membership
 from isthmus.experiments.run_record import DataSource, RunInfo
+from isthmus.experiments.side_by_side import Engine, check_engine, trained
 from isthmus.experiments.sweep_examples import Labeled, labeled, training_and_validation, training_data
+from isthmus.experiments.sweep_folder import begin_folder, write
 from isthmus.experiments.sweep_result import SIZE, Sweep
-from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, trial
-from isthmus.io.atomic import replace_file
-from isthmus.io.files import open_regular
-from isthmus.plots.figure import save_png
+from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial
+from isthmus.experiments.trial_workers import Task
 from isthmus.records import Record, nearest
-from isthmus.text import as_json
 
 __all__ = ["MAX_TRIALS", "SIZE", "sweep"]
 
-_MAX_BYTES = 1 << 24  # of a sweep.json
 MAX_TRIALS = 64  # trainings of a sweep by default
 _MAX_SIZE = 64  # dimensions of a code in the default grid
 _METRICS = {column.name: column for column in COLUMNS[3:] if column.better and not column.timed}
@@ -68,6 +64,9 @@ def sweep(
     metric: str | None = None,
     folder: str | Path | None = None,
     max_trials: int = MAX_TRIALS,
+    jobs: int | None = None,
+    engine: Engine = "local",
+    address: str | None = None,
     watch: ProgressCallback | None = None,
     origin: DataSource | None = None,
     about: RunInfo | None = None,
@@ -95,17 +94,24 @@ def sweep(
         folder: a folder for one run folder per training, sweep.json, sweep.csv and sweep.png. A second call with the same
             folder skips complete trainings and resumes interrupted ones.
         max_trials: the largest allowed number of trainings.
+        jobs: the number of trainings at the same time, each in a process of its own on one thread. The result is that of one after the
+            other on one thread, bit for bit. None trains one after the other in this process, on all its threads.
+        engine: "local" for processes of this machine, or "ray" for a Ray cluster, whose machines must see the folder at the same path.
+        address: of a running Ray cluster; None starts one on this machine.
         watch: a callback such as a progress bar. It gets the reports of a training, a title and the number of dimensions of
             an example, and yields the reports again.
         origin, about, record: data source, settings and membership record, which are written into each run folder.
 
     Returns:
-        All trainings with their metrics, and the recommended values.
+        All trainings with their metrics, and the recommended values. A training that fails, such as one that is killed for lack of
+        memory, is one of them, with the reason; a warning names it, and the same call trains it again.
 
     Raises:
         RecordError: a field, metric or value is invalid, or there are more than `max_trials` trainings.
         DataError: the folder holds another sweep, or the examples are invalid.
         DivergenceError: every training diverged.
+        IsthmusError: every training failed.
+        NotPossibleError: the processes cannot start, or Ray is not installed.
 
     Examples:
         >>> small = Autoencoder(architecture=MLP((32,)), epochs=1, random_state=0)
@@ -115,6 +121,7 @@ def sweep(
     """
     if metric is not None and metric not in _METRICS:
         raise RecordError(f"no metric '{metric}'{nearest(OLDER.get(metric, metric), _METRICS)}")
+    check_engine(jobs, engine, address)
     missing: Missing = "allow" if "allow" in (ae.missing, *(grid or {}).get("missing", ())) else "error"
     given = Given(X, y, target, validation_data, sample_weight=sample_weight, groups=groups)
     training, held = training_and_validation(given, missing, ae.kinds)
@@ -127,23 +134,42 @@ def sweep(
     tested = None if test is None else labeled(training, test, missing, weighted=False)
     with nullcontext() if context.folder is None else run_folder.reserve_folder(context.folder):
         if context.folder is not None:
-            _begin_folder(context.folder, training_data(context, any(each._uses_y for _, each in planned)))
+            begin_folder(context.folder, training_data(context, any(each._uses_y for _, each in planned)))
             if record is not None:
                 write_membership(context.folder, record)
-        trials: list[Trial] = []
-        for number, (cell, each) in enumerate(planned):
-            title = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
-            title += f" random_state={each.random_state}" if len(states) > 1 else ""
-            trials.append(trial(each, cell, context, f"{number + 1} of {len(planned)}: {title}", len(states) > 1))
-            if metric is not None:
-                _check_comparable(_METRICS[metric], trials)
+        trials = _trials(_tasks(planned, len(states) > 1), context, metric, (jobs, engine, address))
         column = _METRICS[metric] if metric is not None else _default_metric(trials)
         result = Sweep(axes, states, tuple(trials), column, len(examples.values), len(held.examples.values))
         if tested is not None:
             result = replace(result, test=_tested(result.autoencoder, tested, training))
         if context.folder is not None:
-            _write(context.folder, result, origin.to_dict() if origin else None)
+            write(context.folder, result, origin.to_dict() if origin else None)
         return result
+
+
+def _tasks(planned: Sequence[tuple[dict[str, Any], Autoencoder]], several: bool) -> list[Task]:
+    """The trials with their titles."""
+    tasks = []
+    for number, (cell, each) in enumerate(planned):
+        title = " ".join(f"{path}={text_of(value)}" for path, value in cell.items())
+        title += f" random_state={each.random_state}" if several else ""
+        tasks.append(Task(number, each, cell, f"{number + 1} of {len(planned)}: {title}", several))
+    return tasks
+
+
+def _trials(
+    tasks: Sequence[Task], context: SweepContext, metric: str | None, how: tuple[int | None, str, str | None]
+) -> list[Trial]:
+    """All trials in the order of the tasks. `IsthmusError` where each of them failed."""
+    trials = dict[int, Trial]()
+    with closing(trained(tasks, context, *how)) as ended:
+        for number, each in ended:
+            trials[number] = each
+            if metric is not None:
+                _check_comparable(_METRICS[metric], each, list(trials.values()))
+    if all(each.failed for each in trials.values()):
+        raise IsthmusError(f"every training of the sweep failed; the first one: {trials[0].failed}")
+    return [trials[number] for number in range(len(tasks))]
 
 
 def _tested(best: Autoencoder, tested: Labeled, training: Labeled) -> Evaluation:
@@ -235,11 +261,12 @@ def _check_buildable(ae: Autoencoder, examples: Examples, y: Any) -> None:
     resolve_defaults(given, few, statistics, ae.precision, ae.missing, ae.kind, size).meta_model()
 
 
-def _check_comparable(column: Column, trials: Sequence[Trial]) -> None:
-    if trials[-1].figures and value_of(trials[-1].figures, column.name) is None:
+def _check_comparable(column: Column, last: Trial, trials: Sequence[Trial]) -> None:
+    fitted = [each.autoencoder for each in trials if each.autoencoder is not None]
+    if last.figures and value_of(last.figures, column.name) is None:
         raise NotPossibleError(f"these trainings have no {column.name}: choose metric='mse' (--metric mse)")
-    if not column.comparable([each.autoencoder for each in trials if each.autoencoder is not None]):
-        names = ", ".join(trials[0].values)
+    if fitted and not column.comparable(fitted):
+        names = ", ".join(last.values)
         raise NotPossibleError(
             f"{column.name} is not comparable between values of {names}: choose metric='mse' (--metric mse)"
         )
@@ -255,33 +282,3 @@ def _default_metric(trials: Sequence[Trial]) -> Column:
         ):
             return _METRICS[name]
     return _METRICS["mse"]
-
-
-def _begin_folder(folder: Path, data: TrainingData) -> None:
-    """Writes a first sweep.json; `DataError` if the folder holds another sweep or a run."""
-    if (folder / run_folder.MODEL).exists() or (folder / run_folder.CHECKPOINT).exists():
-        raise DataError(f"{folder} holds a run: choose another folder for the sweep (--out)")
-    hashes, path = list(data.hashes), folder / run_folder.SWEEP
-    if path.is_file():
-        try:
-            with open_regular(path) as file:
-                recorded = json.loads(file.read(_MAX_BYTES))["examples"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise DataError(f"{path} is damaged: choose another folder (--out), or remove it first") from None
-        if recorded != hashes:
-            raise DataError(
-                f"{folder} holds a sweep on other examples: choose another folder (--out), or remove it first"
-            )
-        return
-    replace_file(path, json.dumps({"examples": hashes}).encode())
-
-
-def _write(folder: Path, result: Sweep, origin: dict[str, Any] | None) -> None:
-    """Writes sweep.json, sweep.csv and sweep.png."""
-    with open_regular(folder / run_folder.SWEEP) as file:
-        recorded = json.loads(file.read(_MAX_BYTES))["examples"]
-    replace_file(
-        folder / run_folder.SWEEP, as_json({"examples": recorded, "origin": origin} | result.to_dict()).encode()
-    )
-    replace_file(folder / "sweep.csv", result.csv().encode())
-    save_png(result.plot(), folder / "sweep.png")

@@ -47,11 +47,19 @@ def checked_params(found: Autoencoder, expected: Autoencoder, folder: Path) -> A
     return found
 
 
-def with_checkpoints(reports: Iterator[Report], save: Callable[[], None]) -> Iterator[Report]:
-    """The reports of a training; `save` writes its checkpoint at the end of an epoch, at most every ten seconds."""
+def with_checkpoints(
+    reports: Iterator[Report], save: Callable[[], None], stopping: Callable[[], bool] | None = None
+) -> Iterator[Report]:
+    """The reports of a training; `save` writes its checkpoint at the end of an epoch, at most every ten seconds.
+
+    Where `stopping` says so after a report, a checkpoint is written, and a `KeyboardInterrupt` ends the training.
+    """
     last = time.monotonic()
     for report in reports:
         yield report
+        if stopping is not None and stopping():
+            save()
+            raise KeyboardInterrupt
         if report.complete and time.monotonic() - last > _SECONDS:
             try:
                 save()

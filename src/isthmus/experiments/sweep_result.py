@@ -16,7 +16,7 @@ from isthmus.errors import DivergenceError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.evaluation import Evaluation, format_figure
 from isthmus.evaluation.results import columns_of, value_of
-from isthmus.experiments.comparison_metrics import COLUMNS, PENALTY_WEIGHTS, Column, text_of
+from isthmus.experiments.comparison_metrics import COLUMNS, PENALTY_WEIGHTS, Column, spread, text_of
 from isthmus.experiments.model_selection import Choice, select
 from isthmus.experiments.trial import Trial
 from isthmus.io.tables import csv_text
@@ -27,6 +27,7 @@ __all__ = ["SIZE", "Sweep"]
 
 SIZE = "bottleneck.size"  # a larger value costs more: the rules for sizes apply
 _MAX_LINES = 10  # curves in a figure
+_WORDS = ("diverged", "failed")  # what can become of a training
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,17 +64,18 @@ class Sweep(Result):
 
     @cached_property
     def errors(self) -> NDArray[np.float64]:
-        """The metric of the choice (combinations, random states), negated where higher is better; infinite where training diverged."""
+        """The metric of the choice (combinations, random states), negated where higher is better; infinite without a result."""
         sign = 1 if self.column.better == "less" else -1
         return np.nan_to_num(sign * self.figures(self.column.name), nan=math.inf, posinf=math.inf, neginf=-math.inf)
 
     @cached_property
     def choice(self) -> Choice:
-        """The recommended combination, the rule, and the reason. Raises `DivergenceError` where every combination diverged."""
+        """The recommended combination, the rule, and the reason. Raises `DivergenceError` where every combination diverged or failed."""
         converged = np.flatnonzero(np.isfinite(self.errors).all(1))
         if not len(converged):
-            reason = next(each.diverged for each in self.trials if each.diverged)
-            raise DivergenceError(f"every combination of values diverged in at least one training: {reason}")
+            reason = next((each.diverged or each.failed for each in self.trials if each.diverged or each.failed), "")
+            verb = "failed" if any(each.failed for each in self.trials) else "diverged"
+            raise DivergenceError(f"every combination of values {verb} in at least one training: {reason}")
         values = [self._label(self.cells[place]) for place in converged]
         if list(self.axes) == [SIZE]:
             values = [self.cells[place][SIZE] for place in converged]
@@ -103,25 +105,44 @@ class Sweep(Result):
         return fitted
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Header, and a row per combination: mean and range over random states; a star marks the recommended one."""
-        several = len(self.states) > 1
-        values, title, pca = self.figures(self.column.name), self.column.title, self.figures(f"pca_{self.column.name}")
-        header = [*self.axes, title, *(["min - max"] if several else []), "PCA's"]
-        header += [column.title for column in COLUMNS[:3]]
+        """Header, and a row per combination; a star marks the recommended one.
+
+        With several random states a figure is mean ± standard deviation, and in parentheses the number of states that have it. There are
+        columns for the threads of a training and for what became of it where these are not the same for all.
+        """
+        column, status = self.column, self._statuses()
+        header = [*self.axes, column.title, "PCA's", *(each.title for each in COLUMNS[:3])]
+        threads = [{each.threads for each in self._trials_of(place)} for place in range(len(self.cells))]
+        mixed = len(set().union(*threads)) > 1
+        header += ["threads"] * mixed + ["status"] * any(status)
         chosen = self.choice.place if np.isfinite(self.errors).all(1).any() else None
+        names = (f"pca_{column.name}", *(each.name for each in COLUMNS[:3]))
         lines = []
         for place, cell in enumerate(self.cells):
-            star = "* " if place == chosen else ""
-            span = [f"{_shown(values[place].min())} - {_shown(values[place].max())}"] if several else []
-            sizes = [_shown(self.figures(column.name)[place].mean()) for column in COLUMNS[:3]]
             first, *others = map(text_of, cell.values())
-            lines.append(
-                [star + first, *others, _shown(values[place].mean()), *span, _shown(pca[place].mean()), *sizes]
-            )
+            line = [("* " if place == chosen else "") + first, *others, spread(self.figures(column.name)[place])]
+            line += [_shown(_mean(self.figures(name)[place])) for name in names]
+            line += [", ".join("-" if n is None else str(n) for n in sorted(threads[place], key=str))] * mixed
+            lines.append(line + [status[place] or "done"] * any(status))
         return header, lines
 
+    def _trials_of(self, place: int) -> tuple[Trial, ...]:
+        n_states = len(self.states)
+        return self.trials[place * n_states : (place + 1) * n_states]
+
+    def _statuses(self) -> list[str]:
+        """What became of each combination; "" where all trainings are done."""
+        statuses = []
+        for place in range(len(self.cells)):
+            trials = self._trials_of(place)
+            other = [each for each in trials if each.status != "done"]
+            words = [f"{sum(bool(getattr(each, word)) for each in trials)} of {len(trials)} {word}" for word in _WORDS
+                     if any(getattr(each, word) for each in trials)]  # fmt: skip
+            statuses.append(other[0].status if len(trials) == 1 and other else ", ".join(words))
+        return statuses
+
     def sentences(self) -> list[str]:
-        """The recommendation and its reason, diverged trainings, and the error of the recommended one on the test examples."""
+        """The recommendation and its reason, diverged and failed trainings, and the error of the recommended one on the test examples."""
         where = f"{self.column.title} on {self.n_validation:,} validation examples"
         lines = [f"* recommended: {self._assigned()} - {self.choice.why} ({where})"]
         weights = [
@@ -131,24 +152,37 @@ class Sweep(Result):
             lines.append(
                 f"note: a lower {' or '.join(weights)} always lowers the error; choose it by the purpose of the codes"
             )
-        lines += [f"diverged: {self._label(each.values)}: {each.diverged}" for each in self.trials if each.diverged]
+        lines += [f"diverged: {self._name(each)}: {each.diverged}" for each in self.trials if each.diverged]
+        failed = [each for each in self.trials if each.failed]
+        lines += [f"failed: {self._name(each)}: {each.failed}" for each in failed]
+        if failed:
+            left_out = "values with a failed training are not recommended; the same command trains it again"
+            lines.append(f"{len(failed)} of {len(self.trials)} trainings failed: {left_out}")
         if self.test is not None:
-            name, value = self.column.title, self.test.value(self.column.name)
-            pca_error = self.test.value(f"pca_{self.column.name}")
-            pca = "" if pca_error is None else f", PCA's {format_figure(pca_error)}"
-            for title in ("input", "ridge regression") if self.test.restoration is not None else ():
-                baseline = self.test.value(f"{title.partition(' ')[0]}_{self.column.name}")
-                pca += (
-                    ""
-                    if baseline is None
-                    else f", that of the {title} {format_figure(baseline)}".replace("the ridge", "ridge")
-                )
-            pca += "" if self.test.restoration is None else "; all against the target"
-            lines.append(
-                f"on {self.test.n_examples:,} test examples, evaluated once and for the recommended one only: "
-                f"{name} {format_figure(value)}{pca}"
-            )
+            lines.append(self._tested(self.test))
         return lines
+
+    def _name(self, trial: Trial) -> str:
+        """The values of a training, with its random state where there are several."""
+        return self._label(trial.values) + f", random_state={trial.random_state}" * (len(self.states) > 1)
+
+    def _tested(self, test: Evaluation) -> str:
+        """The error of the recommended autoencoder on the test examples, with the baselines."""
+        name, value = self.column.title, test.value(self.column.name)
+        pca_error = test.value(f"pca_{self.column.name}")
+        pca = "" if pca_error is None else f", PCA's {format_figure(pca_error)}"
+        for title in ("input", "ridge regression") if test.restoration is not None else ():
+            baseline = test.value(f"{title.partition(' ')[0]}_{self.column.name}")
+            pca += (
+                ""
+                if baseline is None
+                else f", that of the {title} {format_figure(baseline)}".replace("the ridge", "ridge")
+            )
+        pca += "" if test.restoration is None else "; all against the target"
+        return (
+            f"on {test.n_examples:,} test examples, evaluated once and for the recommended one only: "
+            f"{name} {format_figure(value)}{pca}"
+        )
 
     def _assigned(self) -> str:
         return " ".join(f"{path}={text_of(value)}" for path, value in self.values.items())
@@ -167,6 +201,7 @@ class Sweep(Result):
             "trainings": [
                 {"values": {path: _plain(value) for path, value in each.values.items()}}
                 | {"random_state": each.random_state, "folder": each.folder, "diverged": each.diverged}
+                | {"failed": each.failed, "threads": each.threads}
                 | {"validation": each.figures}
                 for each in self.trials
             ],
@@ -176,20 +211,20 @@ class Sweep(Result):
     def _frame_rows(self) -> list[dict[str, Any]]:
         return [
             {path: _plain(value) for path, value in each.values.items()}
-            | {"random_state": each.random_state, "diverged": each.diverged}
+            | {"random_state": each.random_state, "diverged": each.diverged, "failed": each.failed}
             | columns_of(each.figures)
             for each in self.trials
         ]
 
     def csv(self) -> str:
-        """CSV with one row per training: the values, the random state, and its metrics on the validation examples."""
+        """CSV with one row per training: the values, the random state, what became of it, and its metrics on the validation examples."""
         tables = [columns_of(each.figures) for each in self.trials]
         names = list(dict.fromkeys(name for table in tables for name in table))
         rows = (
-            [*map(text_of, each.values.values()), each.random_state, *(table.get(name) for name in names)]
+            [*map(text_of, each.values.values()), each.random_state, each.status, *(table.get(name) for name in names)]
             for each, table in zip(self.trials, tables, strict=True)
         )
-        return csv_text([*self.axes, "random_state", *names], rows)
+        return csv_text([*self.axes, "random_state", "status", *names], rows)
 
     def plot(self) -> Figure:
         """The error against the values of one field, with a curve per combination of the others, the error of PCA, and the choice."""
@@ -223,6 +258,12 @@ def _numeric(values: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else text_of(value)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """The mean of the figures that are there; NaN without any."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else math.nan
 
 
 def _shown(value: float) -> str:

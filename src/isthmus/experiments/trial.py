@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import get_num_threads
+
 from isthmus.data.validation import Examples
 from isthmus.errors import DivergenceError
 from isthmus.estimators.argument_check import with_context
@@ -27,7 +29,7 @@ from isthmus.io.files import open_regular
 from isthmus.text import as_json
 from isthmus.training.state import Report
 
-__all__ = ["ProgressCallback", "SweepContext", "Trial", "trial"]
+__all__ = ["ProgressCallback", "SweepContext", "Trial", "folder_name", "is_trained", "trial"]
 
 ProgressCallback = Callable[[Iterator[Report], str, int], Iterator[Report]]
 Figures = dict[str, Any]
@@ -49,6 +51,8 @@ class Trial:
         folder: name of its folder within the folder of the sweep, or "".
         new: whether it was trained in this call, and not read from its folder.
         diverged: the error message where training diverged, or "".
+        failed: why there is no result, in a sentence, or "". The same call trains it again.
+        threads: the number of threads that it was allowed; None in folders of older versions.
     """
 
     values: Mapping[str, Any]
@@ -58,6 +62,13 @@ class Trial:
     folder: str = ""
     new: bool = True
     diverged: str = ""
+    failed: str = ""
+    threads: int | None = None
+
+    @property
+    def status(self) -> str:
+        """done, diverged, or failed with the reason."""
+        return f"failed: {self.failed}" if self.failed else "diverged" if self.diverged else "done"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +79,7 @@ class SweepContext:
         y, validation_y: labels or covariates of the examples, for trainings that use them; or None.
         targets: what is to be reconstructed instead of the training and of the validation examples; None for the examples.
         weights: of the training and of the validation examples in training; evaluations count each example once.
+        stopping: says after each report whether to write a checkpoint and to stop; None: never.
     """
 
     examples: Examples
@@ -81,6 +93,7 @@ class SweepContext:
     validation_y: Any = None
     targets: tuple[Any, Any] = (None, None)
     weights: tuple[Any, Any] = (None, None)
+    stopping: Callable[[], bool] | None = None
 
     def evaluate(self, ae: Autoencoder) -> Evaluation:
         """The evaluation on the validation examples."""
@@ -116,26 +129,33 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
         DataError: its folder holds another training.
     """
     state = int(ae.random_state)  # type: ignore[arg-type]  # a sweep gives each its own
-    name = _folder_name(values, state if several else None)
+    name = folder_name(values, state if several else None)
     folder = None if context.folder is None else context.folder / name
     if folder is None:
-        return Trial(values, state, *_evaluated(_trained(ae, context, title, None), context), "")
+        return Trial(values, state, *_evaluated(_trained(ae, context, title, None), context), threads=get_num_threads())
     check_folder(folder)
-    figures = _read_figures(folder)
+    figures, threads = _read_figures(folder)
     if figures is not None and "diverged" in figures:
-        return Trial(values, state, None, {}, name, new=False, diverged=figures["diverged"])
+        return Trial(values, state, None, {}, name, new=False, diverged=figures["diverged"], threads=threads)
     complete = (folder / run_folder.MODEL).exists()
+    threads = threads if complete else get_num_threads()
     try:
         fitted = (
             checked_params(load_autoencoder(folder), ae, folder) if complete else _trained(ae, context, title, folder)
         )
     except DivergenceError as error:
-        _write_figures(folder, {"diverged": str(error)})
-        return Trial(values, state, None, {}, name, diverged=str(error))
+        _write_figures(folder, {"diverged": str(error)}, threads)
+        return Trial(values, state, None, {}, name, diverged=str(error), threads=threads)
     if figures is None or not complete:
         figures = context.evaluate(fitted).to_dict()
-        _write_figures(folder, figures)
-    return Trial(values, state, fitted, figures, name, new=not complete)
+        _write_figures(folder, figures, threads)
+    return Trial(values, state, fitted, figures, name, new=not complete, threads=threads)
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the folder of a trial holds its result."""
+    figures, _ = _read_figures(folder)
+    return figures is not None and ("diverged" in figures or (folder / run_folder.MODEL).exists())
 
 
 def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder, Figures]:
@@ -156,33 +176,35 @@ def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | 
         return ae
     with run_folder.reserve_folder(folder):
         contents = (folder, ae, context.origin, context.about, context.record)
-        for _ in with_checkpoints(progress, lambda: run_folder.save_checkpoint(*contents)):
+        for _ in with_checkpoints(progress, lambda: run_folder.save_checkpoint(*contents), context.stopping):
             pass
         run_folder.save_run(*contents)
     return ae
 
 
-def _read_figures(folder: Path) -> Figures | None:
-    """The figures in its folder, if they can be read."""
+def _read_figures(folder: Path) -> tuple[Figures | None, int | None]:
+    """The figures in its folder, if they can be read, and the number of threads of the training, if it is known."""
     path = folder / FIGURES
     if not path.is_file():
-        return None
+        return None, None
     try:
         with open_regular(path) as file:
             figures = json.loads(file.read(_MAX_BYTES))
     except (ValueError, RecursionError):
-        return None
+        return None, None
     if not isinstance(figures, dict):
-        return None
-    return figures if "diverged" in figures else current(figures)
+        return None, None
+    threads = figures.pop("threads", None)
+    known = threads if isinstance(threads, int) else None
+    return figures if "diverged" in figures else current(figures), known
 
 
-def _write_figures(folder: Path, figures: Figures) -> None:
+def _write_figures(folder: Path, figures: Figures, threads: int | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / FIGURES, as_json(figures).encode())
+    replace_file(folder / FIGURES, as_json(figures | ({} if threads is None else {"threads": threads})).encode())
 
 
-def _folder_name(values: Mapping[str, Any], state: int | None) -> str:
+def folder_name(values: Mapping[str, Any], state: int | None) -> str:
     """The name of a trial's folder: size-8, or size-8_beta-2_state-1."""
     parts = [f"{path.rpartition('.')[2]}-{text_of(value)}" for path, value in values.items()]
     parts += [] if state is None else [f"state-{state}"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from isthmus.io.terminal import print_lines, rich_console
 from isthmus.text import printable
 from isthmus.training.state import Report, Reports
 
-__all__ = ["with_progress"]
+__all__ = ["ProgressBars", "with_progress"]
 
 
 def with_progress(
@@ -30,6 +31,42 @@ def with_progress(
                 print_lines(line, error=True)
             yield report
         return
+    yield from ProgressBars()(reports, title, n_features)
+
+
+class ProgressBars:
+    """A callback that shows a bar for each of several trainings that run at the same time, on standard error."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.display: Any = None
+
+    def __call__(self, reports: Iterator[Report], title: str, n_features: int | None) -> Reports:
+        """Yields the same reports, and shows them in a bar of their own.
+
+        Args:
+            reports: the reports of a training.
+            title: the text before the bar.
+            n_features: as in `with_progress`.
+        """
+        if not self.running:
+            self.display = _display()
+            self.display.start()
+        self.running += 1
+        try:
+            task = self.display.add_task(printable(title), total=None, losses="")
+            for report in reports:
+                fields = {"description": task_title(title, report), "losses": format_losses(report, n_features)}
+                self.display.update(task, total=report.steps, completed=report.step, **fields)
+                yield report
+        finally:
+            self.running -= 1
+            if not self.running:
+                self.display.stop()
+
+
+def _display() -> Any:
+    """An empty display of rich for bars."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -39,12 +76,7 @@ def with_progress(
         TimeRemainingColumn(),
         TextColumn("{task.fields[losses]}", markup=False),
     )
-    with Progress(*columns, console=rich_console(error=True), transient=False) as progress:
-        task = progress.add_task(printable(title), total=None, losses="")
-        for report in reports:
-            fields = {"description": task_title(title, report), "losses": format_losses(report, n_features)}
-            progress.update(task, total=report.steps, completed=report.step, **fields)  # type: ignore[arg-type]  # all texts
-            yield report
+    return Progress(*columns, console=rich_console(error=True), transient=False)
 
 
 def task_title(title: str, report: Report) -> str:

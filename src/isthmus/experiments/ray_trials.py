@@ -1,0 +1,164 @@
+"""The trials of a sweep as tasks of Ray, on this machine or on a cluster. A task that dies ends its trial alone.
+
+All machines see the folder of the sweep at the same path: the results, the checkpoints and the shared examples are there.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import signal
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isthmus.errors import IsthmusError, IsthmusWarning, NotPossibleError
+from isthmus.experiments.shared_examples import unpack
+from isthmus.experiments.trial import SweepContext, trial
+from isthmus.experiments.trial_workers import News, Task, failure
+from isthmus.training.state import Report
+
+__all__ = ["check_ray", "in_ray"]
+
+_STOP = "stop"  # a file in the shared folder, which tells all tasks to write a checkpoint and to end
+_LOOK = 1.0  # seconds between two looks for it
+_PATIENCE = 60.0  # seconds that a task has to write its checkpoint after a stop
+
+
+def check_ray() -> None:
+    """`NotPossibleError` where Ray is not installed."""
+    if find_spec("ray") is None:
+        raise NotPossibleError("engine='ray' requires Ray, which is not installed: pip install 'isthmus[ray]'")
+
+
+def in_ray(
+    packed: bytes, tasks: Sequence[Task], jobs: int | None, address: str | None, shared: Path
+) -> Generator[News]:
+    """Trains trials as tasks of Ray; yields what they say. When the generator is closed, they write checkpoints and end.
+
+    Args:
+        packed: the `SweepContext`, from `pack`.
+        tasks: the trials.
+        jobs: the largest number of trainings at the same time; None for as many as there are processors.
+        address: of a running cluster; None starts Ray on this machine, unless this process uses Ray already.
+        shared: the folder of the shared examples.
+
+    Raises:
+        NotPossibleError: there is no cluster at the address.
+    """
+    import ray
+
+    with _connected(ray, jobs, address):
+        sent, train = ray.put(packed), ray.remote(num_cpus=1, max_retries=0)(_train)
+        waiting, running = deque(tasks), dict[Any, Task]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < (jobs or len(tasks)):
+                    task = waiting.popleft()
+                    running[train.remote(sent, task, str(shared.resolve()))] = task
+                for each in ray.wait(list(running))[0]:
+                    yield from _heard(ray, each, running.pop(each))
+        finally:
+            if running:
+                (shared / _STOP).touch()
+                ray.wait(list(running), num_returns=len(running), timeout=_PATIENCE)
+
+
+def _heard(ray: Any, ended: Any, task: Task) -> list[News]:
+    """The news of a task that has ended."""
+    try:
+        news: list[News] = ray.get(ended)
+    except ray.exceptions.OutOfMemoryError:
+        reason = "Ray killed the process for lack of memory"
+    except ray.exceptions.WorkerCrashedError:
+        reason = "the process was killed, perhaps for lack of memory"
+    except ray.exceptions.NodeDiedError:
+        reason = "its machine died or left the cluster"
+    except ray.exceptions.RayTaskError as error:
+        reason = failure(error.cause if isinstance(error.cause, Exception) else error)
+    except ray.exceptions.RayError as error:
+        reason = f"Ray ended it ({type(error).__name__})"
+    else:
+        return news
+    return [News(task.number, ended=True, failed=reason)]
+
+
+@contextmanager
+def _connected(ray: Any, jobs: int | None, address: str | None) -> Iterator[None]:
+    """Inside the context this process uses Ray: the connection that it has, or a new one, which ends with the context."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
+    own = {"num_cpus": jobs} if address is None else {}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends nothing to its makers
+    try:
+        with _kept_handler():
+            ray.init(address="local" if address is None else address, **own, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise NotPossibleError(
+            f"Ray does not start, or has no cluster at {address or 'this machine'}: {error}"
+        ) from None
+    try:
+        yield
+    finally:
+        with _kept_handler():
+            ray.shutdown()
+
+
+@contextmanager
+def _kept_handler() -> Iterator[None]:
+    """Keeps the handler of SIGTERM, which Ray would replace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _train(packed: bytes, task: Task, shared: str) -> list[News]:
+    """Trains one trial on a machine of the cluster, whose result is in its folder."""
+    if not Path(shared).is_dir():
+        raise IsthmusError(
+            f"{platform.node()} has no folder {shared}: give one that all machines see at this path (--out)"
+        )
+    torch.set_num_threads(1)
+    reports, looked = list[Report](), [-math.inf]
+
+    def last(given: Iterator[Report], *_: Any) -> Iterator[Report]:
+        for report in given:
+            reports[:] = [report]
+            yield report
+
+    def stopping() -> bool:
+        if time.monotonic() - looked[0] < _LOOK:
+            return False
+        looked[0] = time.monotonic()
+        return (Path(shared) / _STOP).exists()
+
+    context: SweepContext = replace(unpack(packed), watch=last, stopping=stopping)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            trial(task.ae, task.values, context, task.title, task.several)
+            failed = ""
+        except KeyboardInterrupt:
+            failed = "it was stopped"
+        except Exception as error:
+            failed = failure(error)
+    said = [str(each.message) for each in heard if issubclass(each.category, IsthmusWarning)]
+    news = [News(task.number, report) for report in reports] + [News(task.number, warning=each) for each in said]
+    return [*news, News(task.number, ended=True, failed=failed)]

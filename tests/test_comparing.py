@@ -21,6 +21,7 @@ from isthmus.evaluation import Evaluation, evaluate
 from isthmus.evaluation.results import PATHS
 from isthmus.experiments.comparison_metrics import COLUMNS
 from isthmus.experiments.comparison_result import Comparison
+from isthmus.experiments.comparison_rows import Row
 from isthmus.experiments.run_folder import save_run
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.likelihoods import Bernoulli, Normal
@@ -191,3 +192,51 @@ def test_runs_of_other_data_are_refused_or_noted(folders: Path) -> None:
 def test_every_column_is_a_metric_of_evaluation() -> None:
     known = {*Evaluation.__dataclass_fields__, *PATHS}
     assert {column.name for column in COLUMNS} <= known
+
+
+# random states
+
+
+def test_random_states_of_the_same_settings_are_one_row() -> None:
+    models = {f"size-1_state-{n}": fitted(Identity(1), random_state=n) for n in (1, 2, 13)} | {"other": LARGE}
+    found, alone = compare(models, ROWS[:50]), compare(models, ROWS[:50], grouped=False)
+    assert [row.name for row in found.rows] == ["size-1", "other"]
+    assert [row.name for row in alone.rows] == list(models)
+    header, lines = found.table()
+    errors = [each.errors.mse for each in found.evaluations]
+    cell = f"{np.mean(errors[:3]):.4g} ± {np.std(errors[:3], ddof=1):.4g} (3)"
+    assert [line[header.index("MSE")] for line in lines] == [cell, f"{errors[3]:.4g} *"]
+    stars = [line[header.index("MSE")].endswith(" *") for line in alone.table()[1]]
+    assert stars == [error == min(errors) for error in errors]
+    assert "size-1: 3 models that differ in random_state alone" in found.notes[-1]
+    assert not any("random_state" in note for note in alone.notes)
+    assert found.differences() == {"bottleneck.size": ("1", "3"), "random_state": ("1,2,13", "0")}
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))["rows"]
+    assert told[0]["models"] == list(models)[:3]
+    assert told[0]["figures"]["mse"]["n"] == 3
+    assert told[0]["figures"]["mse"]["mean"] == pytest.approx(np.mean(errors[:3]))
+    assert told[1]["figures"]["mse"]["standard_deviation"] is None
+
+
+def test_what_differs_in_more_than_the_random_state_has_its_own_row() -> None:
+    one = fitted(Identity(1))
+    others = [
+        fitted(Identity(1)),  # the same random state
+        fitted(Identity(1), random_state=1, epochs=2),
+        fitted(Identity(1), random_state=2, X=ROWS * 2),
+        fitted(Identity(1), random_state=3, X=ROWS[:200]),
+    ]
+    for other in others:
+        assert [len(row.places) for row in compare([one, other], ROWS[:50]).rows] == [1, 1]
+    found = compare([one, fitted(Identity(1), random_state=4)], ROWS[:50])
+    assert found.verdict() == "All autoencoders differ in their random state alone."
+
+
+def test_a_difference_within_the_spread_marks_nothing() -> None:
+    rows = (Row("A", (0, 1)), Row("B", (2, 3)))
+    close = replace(planted(mse=[0.1, 0.14, 0.13, 0.15]), rows=rows)
+    assert close.best(MORE["mse"]) == []
+    assert close.dominated() == []
+    apart = replace(planted(mse=[0.1, 0.14, 0.23, 0.25]), rows=rows)
+    assert apart.best(MORE["mse"]) == ["A"]
+    assert apart.dominated() == [("A", "B", "better")]

@@ -176,7 +176,7 @@ def _run_verb() -> None:
         parser_message = getattr(error, "format_message", None)  # of errors of the command-line parser
         if parser_message or isinstance(error, RecordError):
             fail(parser_message() if parser_message else error, 2)
-        if _lacks_memory(error):
+        if memory_limit.lacks_memory(error):
             fail("there is not enough memory: use a smaller model or smaller batches, or give fewer examples", 1)
         if isinstance(error, ModuleNotFoundError) and error.name:  # in the small distribution, or a broken installation
             fail(f"this requires {error.name.partition('.')[0]}, which is not installed: pip install isthmus", 1)
@@ -184,19 +184,3 @@ def _run_verb() -> None:
             fail(error, 1)
         sys.excepthook = show_traceback
         raise
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Whether an error is about memory: of a tensor, of loading PyTorch, or of a thread's stack."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError | SystemError) or any(words in text for words in _MEMORY_MESSAGES)
-
-
-_MEMORY_MESSAGES = (
-    "allocate",
-    "bad_alloc",
-    "out of memory",
-    "failed to map segment",
-    "failed to launch worker thread",
-    "can't start new thread",
-)

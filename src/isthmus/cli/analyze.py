@@ -42,16 +42,22 @@ def evaluate(run: Run, data_options: DataOptions, out: Out = None, as_json: Json
 def compare(
     run: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders or model files.")],
     data_options: DataOptions,
+    each: Annotated[
+        bool, typer.Option("--each", help="A row for each run, also for runs that differ in their random state alone.")
+    ] = False,
     as_json: Json = False,
     out: Out = None,
 ) -> None:
-    """Compare several runs on the same held-out examples: metrics, different parameters and a recommendation."""
-    from isthmus.experiments import comparison
+    """Compare several runs on the same held-out examples: metrics, different parameters and a recommendation.
+
+    Runs that differ in their random state alone are one row: mean ± standard deviation (number of runs).
+    """
+    from isthmus.experiments import comparison, comparison_result
     from isthmus.experiments.run_folder import reserve_folder
 
     with reserve_folder(out) if out is not None else nullcontext():
-        found = comparison.compare(run, origin=data_options.source)
-        written = [] if out is None else comparison.write(found, out)
+        found = comparison.compare(run, origin=data_options.source, grouped=not each)
+        written = [] if out is None else comparison_result.write(found, out)
     if as_json:
         print_json(found.to_dict())
         return

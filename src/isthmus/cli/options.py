@@ -39,8 +39,8 @@ __all__ = [
 FIELDS = "field=value for any parameter, such as epochs=30, bottleneck.beta=4, architecture.hidden=256,64 or architecture=Conv"
 SEVERAL = (
     "The name of a recipe, then field=value as for train. A field can have several values: bottleneck.size=4,8,16 or "
-    "bottleneck=Identity,Gaussian. If each value is a list, separate the values by | or write brackets: "
-    "'architecture.hidden=256,64|128' or 'architecture.hidden=[256,64],[128]'."
+    "bottleneck=Identity,Gaussian; random_state=0..9 is a range of whole numbers. If each value is a list, separate "
+    "the values by | or write brackets: 'architecture.hidden=256,64|128' or 'architecture.hidden=[256,64],[128]'."
 )
 Settings = Annotated[
     list[str] | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 import zlib
@@ -114,7 +115,8 @@ def sweep(
     seeds: Annotated[
         int | None,
         typer.Option(
-            min=1, help="The number of random states (0, 1, ...) per value; or give a list: random_state=3,4."
+            min=1,
+            help="The number of random states (0, 1, ...) per value; or give them: random_state=0..9 or random_state=3,4.",
         ),
     ] = None,
     metric: Annotated[
@@ -189,7 +191,7 @@ def sweep(
     else:
         _print_sweep(found, folder, [recipe, *fixed], source)
     if any(each.failed for each in found.trials):
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _validation_and_test(dataset: Dataset, part: Split) -> tuple[Any, Any, list[str]]:
@@ -296,6 +298,11 @@ def _parse_words(words: list[str], seeds: int | None) -> tuple[str, Autoencoder,
         if "random_state" in grid or any(word.startswith("random_state=") for word in fixed):
             raise RecordError("--seeds and random_state=... set the same parameter: give one of them")
         grid["random_state"] = list(range(seeds))
-    if not grid.keys() - {"random_state"} and any(word.startswith(f"{SIZE}=") for word in fixed):
-        raise RecordError(f"a sweep requires several values of a parameter, such as {SIZE}=8,16,32")
+    size = next((word for word in fixed if re.fullmatch(rf"({SIZE}|bottleneck)=\d+", word)), None)
+    if size is not None and not grid.keys() - {"random_state"}:
+        if len(grid.get("random_state", ())) < 2:
+            raise RecordError(f"a sweep requires several values of a parameter, such as {SIZE}=8,16,32")
+        path, _, text = size.partition("=")  # one size, several random states: the spread is what is asked for
+        fixed.remove(size)
+        grid[path] = parse_values(path, text)
     return recipe, overridden(ae, fixed), fixed, grid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -22,6 +23,7 @@ __all__ = ["changed", "overridden", "parse_values"]
 
 E = TypeVar("E", bound=BaseEstimator)
 _EXAMPLE = "epochs=5 or bottleneck.size=16"
+_MAX_RANGE = 10_000  # values
 _MAX_DIGITS = 10  # of a size; Python converts at most 4,300 digits
 
 
@@ -82,7 +84,7 @@ def changed(estimator: E, values: Mapping[str, Any]) -> E:
 
 
 def parse_values(path: str, text: str) -> list[Any]:
-    """Several values of a field from text: ``2,4,8`` for a field of one value, ``256,64|128,32`` for any field.
+    """Several values of a field from text: ``2,4,8`` for a field of one value, ``256,64|128,32`` for any field, ``0..9`` for whole numbers.
 
     If the value of a field is a tuple, as of architecture.hidden, a comma is part of the value. Then ``|`` separates the values, or
     each value has brackets: ``[256,64],[128]``.
@@ -92,7 +94,7 @@ def parse_values(path: str, text: str) -> list[Any]:
         text: the values as typed.
 
     Raises:
-        RecordError: one of the values is empty.
+        RecordError: one of the values is empty, or a range has no values or too many.
     """
     parts = _split(text, "|")
     if len(parts) == 1:
@@ -101,8 +103,21 @@ def parse_values(path: str, text: str) -> list[Any]:
             parts = by_comma
     if "" in parts:
         raise RecordError(f"{path}={text}: a value is missing next to a comma or |: expected for example {path}=1,2")
-    values = [parse(part) for part in parts]
+    values = [value for part in parts for value in _range(path, part) or [parse(part)]]
     return [tuple(value) if isinstance(value, list) else value for value in values]
+
+
+def _range(path: str, text: str) -> list[int]:
+    """The whole numbers of a range such as ``0..9``, both ends included; none where the text is no range."""
+    ends = re.fullmatch(r"(-?\d{1,10})\.\.(-?\d{1,10})", text)
+    if ends is None:
+        return []
+    first, last = map(int, ends.groups())
+    if not 0 <= last - first < _MAX_RANGE:
+        raise RecordError(
+            f"invalid range {path}={text}: expected at most {_MAX_RANGE:,} whole numbers in rising order, such as 0..9"
+        )
+    return list(range(first, last + 1))
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -18,6 +18,7 @@ Read in this order:
     run_report           the evaluation of a trained run, and its page
     card/                the model card of a run
     comparison_metrics   the metrics in comparison tables, and where they are comparable
+    comparison_rows      rows of a comparison: models that differ in their random state alone are one
     comparison_result    the result of a comparison: table, JSON, figures
     comparison           evaluates several autoencoders on the same examples
     model_selection      choice of a value: elbow, one-standard-error rule, lowest error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from isthmus.data.memmap import selected_rows
 from isthmus.data.missing import count_missing
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.data.validation import Examples, Missing
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.errors import DataError, RecordError
 from isthmus.estimators.argument_check import check_autoencoder, common_table, with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
@@ -27,16 +26,14 @@ from isthmus.estimators.unit_check import check_units_once
 from isthmus.evaluation import Evaluation, check_examples, evaluate
 from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_result import Comparison
+from isthmus.experiments.comparison_rows import row_notes, rows_of
 from isthmus.experiments.membership import trained_on
 from isthmus.experiments.run_labels import is_conditional
 from isthmus.experiments.run_record import DataSource, examples_key, real_path
 from isthmus.experiments.splits import some, some_targets, split
 from isthmus.experiments.validation_set import own_validation_part
-from isthmus.io.atomic import replace_file
-from isthmus.plots.figure import save_png
-from isthmus.text import as_json
 
-__all__ = ["Comparison", "compare", "write"]
+__all__ = ["Comparison", "compare"]
 
 Array = NDArray[Any]
 Model = Autoencoder | str | os.PathLike[str]
@@ -53,6 +50,7 @@ def compare(
     target: Any = None,
     train_target: Any = None,
     origin: DataSource | None = None,
+    grouped: bool = True,
 ) -> Comparison:
     """Evaluates several autoencoders on the same held-out examples.
 
@@ -66,6 +64,7 @@ def compare(
         target, train_target: what the reconstructions of X and of train are compared with, as in `evaluate`. Without X, those that the
             data source names.
         origin: the data source of X and train; without X, the data source to read.
+        grouped: whether autoencoders that differ in their random state alone are one row of the table, mean ± standard deviation.
 
     Returns:
         The metrics of each autoencoder, in the order of `models`.
@@ -116,7 +115,10 @@ def compare(
         notes.append("all errors are against the target, not against the examples")
     checked = check_examples(loaded[0], with_context(loaded[0], X, y), "X")
     shown = checked if isinstance(checked, LazyRows) else np.asarray(checked)
-    return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y, target)
+    trained_with = [None if source is None else (examples_key(source), source.target) for source in sources]
+    rows = rows_of(names, loaded, trained_with) if grouped else ()
+    notes += row_notes(rows)
+    return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y, target, rows)
 
 
 def _evaluated(
@@ -125,15 +127,6 @@ def _evaluated(
     """The evaluation on held-out examples. Labels are only the context of conditional autoencoders, and score nothing."""
     train = None if training[0] is None else with_context(ae, *training, "train_labels")
     return evaluate(ae, with_context(ae, *held), train=train, **targets)
-
-
-def write(result: Comparison, folder: Path) -> list[Path]:
-    """Writes comparison.json and the figures into an existing folder; returns the paths of the files."""
-    replace_file(folder / "comparison.json", as_json(result.to_dict()).encode())
-    written = [folder / "comparison.json", save_png(result.plot(), folder / "errors.png")]
-    with suppress(NotPossibleError):  # examples of this shape cannot be drawn
-        written.append(save_png(result.reconstructions(), folder / "reconstructions.png"))
-    return written
 
 
 def _common_held_out(

@@ -12,7 +12,7 @@ from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.named_records import describe_value
 from isthmus.evaluation import format_figure
 
-__all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "spread", "text_of"]
+__all__ = ["COLUMNS", "PENALTY_WEIGHTS", "TIME_TOLERANCE", "Column", "differing", "settings_key", "spread", "text_of"]
 
 TIME_TOLERANCE = 1.1  # measured times vary: a smaller ratio counts as equal
 PENALTY_WEIGHTS = {"beta", "weight", "commitment"}  # fields that weight the penalty of the code in the loss
@@ -89,6 +89,12 @@ def _comparability_key(ae: Autoencoder, needs: Requirement) -> Any:
     else:  # densities of some values and probabilities of the others
         measure = (ae.likelihood_.measure, densities.tobytes(), *units)
     return (*measure, *sorted(weights.items())) if needs == "loss" else ""
+
+
+def settings_key(ae: Autoencoder) -> tuple[Any, ...]:
+    """Equal keys mean equal parameters but for random_state, an equal scaling, and equally many steps."""
+    fields = {name: text for name, text in _fields(ae).items() if name != "random_state"}
+    return (*sorted(fields.items()), *_comparability_key(ae, "units"), ae.history_[-1].steps if ae.history_ else 0)
 
 
 def differing(autoencoders: Sequence[Autoencoder]) -> dict[str, tuple[str, ...]]:

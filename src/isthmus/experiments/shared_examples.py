@@ -77,11 +77,13 @@ class _Pickler(ForkingPickler):
 
     def reducer_override(self, thing: Any) -> Any:
         """How an array is rebuilt; NotImplemented for anything else."""
-        if not isinstance(thing, np.ndarray) or thing.dtype.hasobject or thing.nbytes < _SMALL:
+        if not isinstance(thing, np.ndarray) or thing.dtype.hasobject:
             return NotImplemented
-        if isinstance(thing, np.memmap):
+        if isinstance(thing, np.memmap) and thing.size:
             place = _place(thing) if self.same_machine else None
             return (_opened, (*place, thing.dtype, thing.shape)) if place else (_loaded, (self._write(thing), "r"))
+        if thing.nbytes < _SMALL:
+            return NotImplemented
         if type(thing) is np.ndarray:
             return _loaded, (self._write(thing), "c")
         if (

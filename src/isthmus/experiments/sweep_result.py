@@ -112,7 +112,9 @@ class Sweep(Result):
         """
         column, status = self.column, self._statuses()
         header = [*self.axes, column.title, "PCA's", *(each.title for each in COLUMNS[:3])]
-        threads = [{each.threads for each in self._trials_of(place)} for place in range(len(self.cells))]
+        threads = [
+            {each.threads for each in self._trials_of(place) if not each.failed} for place in range(len(self.cells))
+        ]
         mixed = len(set().union(*threads)) > 1
         header += ["threads"] * mixed + ["status"] * any(status)
         chosen = self.choice.place if np.isfinite(self.errors).all(1).any() else None

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from isthmus.errors import IsthmusError, IsthmusWarning, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments.shared_examples import unpack
 from isthmus.experiments.trial import SweepContext, trial
+from isthmus.io.memory_limit import lacks_memory
+from isthmus.text import sentence
 from isthmus.training.state import Report
 
 __all__ = ["News", "Task", "failure", "in_processes"]
@@ -51,7 +54,9 @@ class News(NamedTuple):
 
 def failure(error: BaseException) -> str:
     """The reason of a failed trial in a sentence."""
-    text = str(error) or "no message"
+    text = sentence(str(error) or "no message")
+    if lacks_memory(error):
+        return f"there is not enough memory for this training: {text}"
     return text if isinstance(error, IsthmusError) else f"{type(error).__name__}: {text}"
 
 
@@ -150,6 +155,7 @@ def _ctrl_c_waits() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # which would let Ctrl-C through while it starts with the first process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -162,6 +168,7 @@ def _work(connection: Connection, packed: bytes, task: Task | None) -> None:
     torch.set_num_threads(1)
     _end_with_parent()
     terminated: list[int] = []
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     context: SweepContext = replace(unpack(packed), stopping=lambda: bool(terminated) or connection.poll())
     connection.send(None)

@@ -20,6 +20,7 @@ __all__ = [
     "available_memory",
     "check_memory",
     "check_work",
+    "lacks_memory",
     "parse_size",
     "set_memory_limit",
     "shown_size",
@@ -177,3 +178,19 @@ def _of_process() -> Iterator[float]:
             yield float(limit - pages * resource.getpagesize())
     except (ImportError, OSError, ValueError):
         return
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error is about memory: of a tensor, of loading PyTorch, or of a thread's stack."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError | SystemError) or any(words in text for words in _MEMORY_MESSAGES)
+
+
+_MEMORY_MESSAGES = (
+    "allocate",
+    "bad_alloc",
+    "out of memory",
+    "failed to map segment",
+    "failed to launch worker thread",
+    "can't start new thread",
+)

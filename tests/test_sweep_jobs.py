@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from test_cli import run
 from victims import weights_hash
 
@@ -27,7 +31,8 @@ from isthmus.estimators.overrides import parse_values
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 from isthmus.experiments.shared_examples import check_packable, pack, shared_folder, unpack
 from isthmus.experiments.sweep_result import Sweep
-from isthmus.nn.device import threads
+from isthmus.nn.device import threads as on_threads
+from isthmus.training.progress import ProgressBars
 from isthmus.training.state import Report
 
 X = np.random.default_rng(0).normal(size=(200, 4)) @ np.random.default_rng(1).normal(size=(4, 16))
@@ -197,6 +202,21 @@ def test_random_states_of_one_setting_have_mean_and_standard_deviation(tmp_path:
     assert f"{np.mean(errors):.4g} ± {np.std(errors, ddof=1):.4g} (3)" in done.stdout
 
 
+# progress
+
+
+def test_each_of_several_trainings_has_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    given = {title: list(clone(SMALL).iter_fit(X)) for title in ("first", "second")}
+    bars = ProgressBars()
+    shown = {title: bars(iter(reports), title, 16) for title, reports in given.items()}
+    seen = [list(pair) for pair in zip(*shown.values(), strict=True)]
+    assert seen == [list(pair) for pair in zip(*given.values(), strict=True)]
+    assert bars.running == 0
+    said = capsys.readouterr().err
+    assert "first" in said
+    assert "second" in said
+
+
 # worker processes
 
 
@@ -226,7 +246,7 @@ class Watched:
 
 @pytest.mark.thorough
 def test_side_by_side_is_one_after_the_other_on_one_thread(tmp_path: Path) -> None:
-    with threads(1):
+    with on_threads(1):
         one = sweep(SMALL, X, GRID)
     watched = Watched()
     two = sweep(SMALL, X, GRID, jobs=2, watch=watched)
@@ -238,7 +258,7 @@ def test_side_by_side_is_one_after_the_other_on_one_thread(tmp_path: Path) -> No
     mapped = tmp_path / "x.npy"
     np.save(mapped, X)
     given: dict[str, Any] = {"validation_data": (X[:30], np.ones(30)), "sample_weight": np.arange(200.0)}
-    with threads(1):
+    with on_threads(1):
         one = sweep(SMALL, np.load(mapped, mmap_mode="r"), {"bottleneck__size": [1]}, **given)
     two = sweep(SMALL, np.load(mapped, mmap_mode="r"), {"bottleneck__size": [1]}, jobs=1, **given)
     assert weights(one.autoencoder) == weights(two.autoencoder)
@@ -251,7 +271,7 @@ def test_a_killed_worker_is_a_row_and_the_same_call_trains_it_again(tmp_path: Pa
     assert sorted(each.status[:6] for each in found.trials) == ["done", "done", "done", "failed"]
     again = sweep(SMALL, X, GRID, jobs=2, folder=tmp_path / "s")
     assert [each.new for each in again.trials] == [bool(each.failed) for each in found.trials]
-    with threads(1):
+    with on_threads(1):
         whole = sweep(SMALL, X, GRID)
     assert [weights(t.autoencoder) for t in again.trials] == [weights(t.autoencoder) for t in whole.trials]
     assert not [path for path in (tmp_path / "s").iterdir() if path.name.startswith(".")]
@@ -346,12 +366,39 @@ def test_a_script_without_a_main_guard_gets_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'isthmus[ray]'")
-def test_ray_trains_the_same_and_a_killed_task_is_a_row(tmp_path: Path) -> None:
-    with threads(1):
+def test_ray_trains_the_same() -> None:
+    with on_threads(1):
         one = sweep(SMALL, X, GRID)
     two = sweep(SMALL, X, GRID, engine="ray", jobs=2)
     assert [weights(t.autoencoder) for t in one.trials] == [weights(t.autoencoder) for t in two.trials]
     assert {t.threads for t in two.trials} == {1}
+
+
+def kill_a_task() -> None:
+    """Kills the first process that trains as a task of Ray."""
+    for _ in range(600):
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if path.read_text().startswith("ray::_train"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    return
+        time.sleep(0.1)
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'isthmus[ray]'")
+def test_a_killed_task_of_ray_is_a_row_and_the_same_call_trains_it_again(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    long = clone(SMALL).set_params(epochs=400)
+    killer = threading.Thread(target=kill_a_task)
+    killer.start()
+    with pytest.warns(IsthmusWarning, match="failed: the process was killed, perhaps for lack of memory"):
+        found = sweep(long, X, {"bottleneck__size": [1, 2]}, engine="ray", jobs=2, folder=tmp_path / "s")
+    killer.join()
+    assert sorted(each.status[:6] for each in found.trials) == ["done", "failed"]
+    again = sweep(long, X, {"bottleneck__size": [1, 2]}, jobs=1, folder=tmp_path / "s")
+    assert [each.new for each in again.trials] == [bool(each.failed) for each in found.trials]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

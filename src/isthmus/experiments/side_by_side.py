@@ -86,10 +86,12 @@ def _side_by_side(
     tasks: Sequence[Task], context: SweepContext, jobs: int | None, engine: str, address: str | None
 ) -> Generator[tuple[int, Trial]]:
     by_number = {task.number: task for task in tasks}
-    there = {task.number: _is_there(task, context) for task in tasks}
-    for number in [number for number, done in there.items() if done]:
-        yield number, _read(by_number[number], context)
-    left = [task for task in tasks if not there[task.number]]
+    left = []
+    for task in tasks:
+        if _is_there(task, context):
+            yield task.number, _read(task, context)
+        else:
+            left.append(task)
     if not left:
         return
     check_packable([task.ae for task in left])

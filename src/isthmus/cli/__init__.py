@@ -11,7 +11,8 @@ Modules in reading order:
     data_summary    the summary of a data set and of its pairs
     options         other options and arguments that several verbs share
     run             training of one run, from reading the data to the report
-    train           verbs that train
+    train           verbs that train one run
+    sweep           the verb that trains a run for each value of a parameter
     reproduce       the verb that reproduces the tutorials
     analyze         verbs that evaluate and list
     components      the verb that lists components
@@ -55,6 +56,7 @@ from isthmus.cli import (
     reproduce,
     score,
     serve,
+    sweep,
     train,
     transform,
 )
@@ -98,7 +100,7 @@ def root(
 
 
 VERBS: dict[str, list[Callable[..., None]]] = {
-    "Train": [train.train, train.resume, train.sweep, reproduce.reproduce],
+    "Train": [train.train, train.resume, sweep.sweep, reproduce.reproduce],
     "Evaluate": [analyze.evaluate, analyze.robustness, analyze.compare, analyze.plot, card.card],
     "Apply": [
         transform.encode,

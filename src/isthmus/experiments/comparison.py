@@ -115,10 +115,14 @@ def compare(
         notes.append("all errors are against the target, not against the examples")
     checked = check_examples(loaded[0], with_context(loaded[0], X, y), "X")
     shown = checked if isinstance(checked, LazyRows) else np.asarray(checked)
-    trained_with = [None if source is None else (examples_key(source), source.target) for source in sources]
-    rows = rows_of(names, loaded, trained_with) if grouped else ()
+    rows = rows_of(names, loaded, [_data_key(source) for source in sources]) if grouped else ()
     notes += row_notes(rows)
     return Comparison(names, tuple(loaded), evaluations, shown, tuple(notes), y, target, rows)
+
+
+def _data_key(source: DataSource | None) -> Any:
+    """Equal for runs that were trained on the same data and targets."""
+    return None if source is None else (examples_key(source), source.target)
 
 
 def _evaluated(

@@ -245,7 +245,8 @@ class Watched:
 
 
 @pytest.mark.thorough
-def test_side_by_side_is_one_after_the_other_on_one_thread(tmp_path: Path) -> None:
+def test_side_by_side_is_one_after_the_other_on_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # of the worker processes, which use one thread nevertheless
     with on_threads(1):
         one = sweep(SMALL, X, GRID)
     watched = Watched()
@@ -366,7 +367,8 @@ def test_a_script_without_a_main_guard_gets_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray: pip install 'isthmus[ray]'")
-def test_ray_trains_the_same() -> None:
+def test_ray_trains_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with on_threads(1):
         one = sweep(SMALL, X, GRID)
     two = sweep(SMALL, X, GRID, engine="ray", jobs=2)

@@ -208,7 +208,8 @@ def test_random_states_of_the_same_settings_are_one_row() -> None:
     assert [line[header.index("MSE")] for line in lines] == [cell, f"{errors[3]:.4g} *"]
     stars = [line[header.index("MSE")].endswith(" *") for line in alone.table()[1]]
     assert stars == [error == min(errors) for error in errors]
-    assert "size-1: 3 models that differ in random_state alone" in found.notes[-1]
+    assert found.notes[-1].startswith("models that differ in random_state alone are one row: size-1 (3); mean")
+    assert lines[0][header.index("code")] == "1 *", "equal figures have no spread"
     assert not any("random_state" in note for note in alone.notes)
     assert found.differences() == {"bottleneck.size": ("1", "3"), "random_state": ("1,2,13", "0")}
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))["rows"]
@@ -230,6 +231,18 @@ def test_what_differs_in_more_than_the_random_state_has_its_own_row() -> None:
         assert [len(row.places) for row in compare([one, other], ROWS[:50]).rows] == [1, 1]
     found = compare([one, fitted(Identity(1), random_state=4)], ROWS[:50])
     assert found.verdict() == "All autoencoders differ in their random state alone."
+
+
+def test_the_command_line_shows_one_row_or_each(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", ROWS)
+    for n in (0, 1):
+        save_run(tmp_path / f"run-{n}", fitted(Identity(1), random_state=n), DataSource("x.npy"), RunInfo("deep"))
+    one, each = run("compare", "run-0", "run-1", cwd=tmp_path), run("compare", "run-0", "run-1", "--each", cwd=tmp_path)
+    assert (one.returncode, each.returncode) == (0, 0)
+    assert "run-0" not in one.stdout
+    assert "±" in one.stdout
+    assert "run-0" in each.stdout
+    assert "±" not in each.stdout
 
 
 def test_a_difference_within_the_spread_marks_nothing() -> None:

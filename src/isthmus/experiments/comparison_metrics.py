@@ -135,11 +135,11 @@ def text_of(value: Any) -> str:
 
 
 def spread(values: Iterable[float | None]) -> str:
-    """Figures of several random states as text: mean ± standard deviation (n), of one the figure, without any "-".
+    """Figures of several random states as text: mean ± standard deviation (n); of one, or of equal ones, the figure; without any "-".
 
     NaN and None stand for a figure that is not there. The standard deviation is that of a sample (n - 1).
     """
     there = [value for value in values if value is not None and not np.isnan(value)]
-    if len(there) < 2:
+    if len(set(there)) < 2:
         return format_figure(there[0]) if there else "-"
     return f"{format_figure(float(np.mean(there)))} ± {format_figure(float(np.std(there, ddof=1)))} ({len(there)})"

@@ -73,10 +73,7 @@ def ahead(one: Sequence[float], other: Sequence[float]) -> int:
 
 
 def row_notes(rows: Sequence[Row]) -> list[str]:
-    """A note for each row of several autoencoders."""
-    return [
-        f"{row.name}: {len(row.places)} models that differ in random_state alone are one row, mean ± standard deviation; to see each: "
-        "--each (grouped=False)"
-        for row in rows
-        if len(row.places) > 1
-    ]
+    """A note that names the rows of several autoencoders, if there are any."""
+    named = ", ".join(f"{row.name} ({len(row.places)})" for row in rows if len(row.places) > 1)
+    how = "mean ± standard deviation; to see each: --each (grouped=False)"
+    return [f"models that differ in random_state alone are one row: {named}; {how}"] if named else []

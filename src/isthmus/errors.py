@@ -13,6 +13,7 @@ __all__ = [
     "FolderInUseError",
     "IsthmusError",
     "IsthmusWarning",
+    "LostProcessError",
     "MemoryLimitError",
     "ModelFileError",
     "NotPossibleError",
@@ -48,6 +49,10 @@ class ModelFileError(IsthmusError):
 
 class FolderInUseError(IsthmusError):
     """Another process is writing to the folder."""
+
+
+class LostProcessError(IsthmusError):
+    """Another process of the same training has ended, or does not answer."""
 
 
 class DivergenceError(IsthmusError):

@@ -5,7 +5,7 @@ It is independent of corruption, devices, epochs and logging: training calls ``m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from typing import Any
@@ -21,6 +21,7 @@ from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood
 from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
+from isthmus.nn.processes import gathered, own_rows, own_weights
 from isthmus.nn.variables import Variables, VariablesWith, weighing
 from isthmus.penalties import NoPenalty, Pass, Penalty, Shapes
 from isthmus.scaling import Affine, Curves, Extent, NoScaling, Scaling
@@ -108,6 +109,14 @@ class Model(InUnits):
     def cuda_graph_safe(self) -> bool:
         return not self.architecture.stochastic
 
+    @property
+    def divisible(self) -> bool:
+        return not self.architecture.user_defined
+
+    def net_parameters(self) -> Iterator[nn.Parameter]:
+        for part in (self.encoder, self.decoder, self.likelihood_memory):
+            yield from part.parameters()
+
     def decode_raw(self, z: Float[Tensor, "b *code"], context: Tensor | None = None) -> Float[Tensor, "b *x"]:
         """The reconstructions of codes, in raw units. Features that were constant in training keep their value."""
         return self._with_constants(self.denormalize(self.decode(z, context)))
@@ -172,17 +181,16 @@ class Model(InUnits):
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The loss of reconstructing the target, with the code used in training. Penalties count in training mode only."""
-        memories = (self.code_memory, self.likelihood_memory)
-        with self._user_draws_from(generator), weighing(batch.weights, *memories):
+        with self._user_draws_from(generator), weighing(batch.weights, self.code_memory):
             self._start_anchors(batch.x, generator)
             variables = self._variables(autocast)
             x = self.impute(batch.x, autocast, batch.context)
             h = self._encoded(x, autocast, batch.context)
             code = self.bottleneck(h, variables, generator)
-            y = self._output(code.z, autocast, _repeated(batch.context, len(code.z)))
-            losses = self._losses(code, y, batch)
+            own = self._own_output(code.z, autocast, _repeated(batch.context, len(code.z)))
+            losses = self._losses(code, own, batch)
             if self.training and self.penalty_memory:
-                seen = self._seen(batch, x, h, code, y, variables, autocast)
+                seen = self._seen(batch, x, h, code, gathered(own, len(code.z)), variables, autocast)
                 losses = self._with_penalties(losses, seen, batch.factors, generator)
             return losses
 
@@ -378,11 +386,15 @@ class Model(InUnits):
         """The learned tensors and running state of each penalty."""
         return nn.ModuleList(term.variables(self._shapes(), generator) for term in penalty.terms)
 
-    def _losses(self, code: Code, y: Tensor, batch: Batch) -> Losses:
-        """The losses of one or several draws of each example."""
-        target, counted = _repeated(batch.target, y.shape[0]), _repeated(batch.counted, y.shape[0])
+    def _losses(self, code: Code, own: Tensor, batch: Batch) -> Losses:
+        """The losses of one or several draws of each example, from the decoder's output for the own rows."""
+        target, counted, weights = (
+            _repeated(rows, len(code.z)) for rows in (batch.target, batch.counted, batch.weights)
+        )
         assert target is not None
-        nll = self.nll(y, target, counted)
+        with weighing(own_weights(weights, target), self.likelihood_memory):
+            nll = self.nll(own, own_rows(target), None if counted is None else own_rows(counted))
+        nll = gathered(nll, len(code.z))
         penalty = code.penalty if batch.factors is None else code.penalty * batch.factors[0]
         if self.bottleneck.draws > 1:
             nll, penalty = self.bottleneck.combine(
@@ -466,15 +478,24 @@ class Model(InUnits):
         return self._encoded(self.impute(x, autocast, context), autocast, context)
 
     def _encoded(self, x: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
-        return self._through(self.encoder, self.likelihood.encoder_input(x), autocast, context)
+        return gathered(self._through(self.encoder, self.likelihood.encoder_input(x), autocast, context), len(x))
 
     def _output(self, z: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
+        return gathered(self._own_output(z, autocast, context), len(z))
+
+    def _own_output(self, z: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
+        """The decoder's output for this process's rows, if it does not train alone."""
         return self._through(self.decoder, z, autocast, context)
 
     def _through(self, part: nn.Module, x: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
-        """The output of encoder or decoder, possibly in another precision. Bottleneck and likelihood compute in full precision."""
+        """The output of encoder or decoder for the own rows, possibly in another precision. All else computes in full precision."""
+        own = own_rows(x)
         with autocast_to(x, autocast):
-            output: Tensor = part(x) if self.architecture.context is None else part(x, context)
+            output: Tensor = (
+                part(own)
+                if self.architecture.context is None
+                else part(own, None if context is None else own_rows(context))
+            )
         return output.to(x.dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -86,6 +86,15 @@ class Trainable(nn.Module):
     def cuda_graph_safe(self) -> bool:
         """Whether a CUDA graph can capture a training step: it has no modules of the user, which may draw from the global generators."""
         return True
+
+    @property
+    def divisible(self) -> bool:
+        """Whether several processes can compute a step: its nets treat each example by itself, and draw no random numbers."""
+        return False
+
+    def net_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters of which each of several processes computes the gradient of its own rows alone (`isthmus.nn.processes`)."""
+        yield from ()
 
     def normalize(self, raw: Tensor) -> Tensor:
         """Raw examples (b, *x) -> (b, *shape), without a gradient."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from isthmus._version import __version__
 from isthmus.architectures.base import Architecture
 from isthmus.augmentations import Augmentation
 from isthmus.bottlenecks.base import Bottleneck
@@ -59,10 +60,12 @@ from isthmus.schedules import Constant
 from isthmus.text import quoted
 from isthmus.training.batches import ContextSource, PairedSource, Source, SubsetSource, WeightedSource
 from isthmus.training.config import Precision, TrainingConfig
+from isthmus.training.joining import check_same, joined
 from isthmus.training.layerwise import pretrain
 from isthmus.training.loop import train
 from isthmus.training.progress import with_progress
 from isthmus.training.rng import RandomStream, seeded
+from isthmus.training.shared_reading import shared_reading
 from isthmus.training.start import start
 from isthmus.training.state import Report, ReportEvery, Reports, check_every
 
@@ -552,6 +555,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             raise NotPossibleError(
                 "layerwise pretraining requires an untrained model: this one is trained; pass layerwise=False or warm_start=False"
             )
+        self._check_same(data)
         examples, _ = self._training_sources(data)
         yield from self._record_history(
             self._with_progress(pretrain(self.model_, examples, self._training_config(len(examples)), every))
@@ -587,9 +591,9 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
     def _training_source(self, given: ExampleSet) -> Source:
         """Examples with their targets and their context."""
-        model, source = self.model_, self._source(given.examples)
+        model, source = self.model_, shared_reading(self._source(given.examples), joined())
         if given.targets is not None:
-            source = PairedSource(source, self._source(given.targets), model.normalize)
+            source = PairedSource(source, shared_reading(self._source(given.targets), joined()), model.normalize)
         return (
             source
             if given.context is None
@@ -598,6 +602,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
 
     def _train(self, data: TrainingData, every: ReportEvery) -> Reports:
         """Starts or continues a training run."""
+        self._check_same(data)
         examples, validation = self._training_sources(data)
         config, state = self._training_config(len(examples)), self._require_fitted().state
         self._start(examples)
@@ -607,6 +612,14 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         yield from self._record_history(
             self._with_progress(train(self.model_, examples, config, validation, every, state))
         )
+
+    def _check_same(self, data: TrainingData) -> None:
+        """`DataError` unless all processes that train together have the same examples and parameters."""
+        processes = joined()
+        if processes.size > 1:
+            settings = self.get_params(deep=False) | {"device": None, "seed": self._require_fitted().seed}
+            facts = {"data": data.hashes, "parameters": settings, "version of isthmus": __version__}
+            check_same(facts | {"version of PyTorch": torch.__version__}, processes)
 
     def _start(self, examples: Source) -> None:
         """Sets the weights of an untrained model that are taken from its training examples."""

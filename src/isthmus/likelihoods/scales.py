@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, mask_uncounted
+from isthmus.nn.processes import summed
 from isthmus.nn.variables import Variables
 
 __all__ = ["LEAST", "LocationScale", "follow"]
@@ -106,8 +107,11 @@ def follow(terms: Tensor, numbers: int | Tensor, variables: Variables, power: in
     if weights is not None:
         each = weights.repeat(len(terms) // len(weights))  # of several draws of an example
         terms, numbers = terms * each.reshape(-1, *[1] * (terms.ndim - 1)), numbers * each
-    squares.mul_(_DECAY).add_(terms.sum())
-    counts.mul_(_DECAY).add_(numbers.sum() if isinstance(numbers, Tensor) else numbers * len(terms))
+    total = terms.sum()
+    count = numbers.sum() if isinstance(numbers, Tensor) else total.new_full((), numbers * len(terms))
+    total, count = summed(total, count)
+    squares.mul_(_DECAY).add_(total)
+    counts.mul_(_DECAY).add_(count)
     mean = squares / counts.clamp(min=1e-30)
     found = torch.log(mean.clamp(min=LEAST**power)) / power
     variables["log_scale"].copy_(torch.where(counts > 0, found, variables["log_scale"]))

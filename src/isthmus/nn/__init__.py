@@ -15,4 +15,5 @@ Read in this order:
     blocks             rows of numbers and blocks of categories
     device             devices and precisions
     module_rng         random numbers of user modules from a stream of ours
+    processes          processes that train one model together: own rows of a batch, and the whole batch
 """

@@ -8,9 +8,11 @@ Read in this order:
     epochs            the order of batches
     window_source     windows of a series as such a source
     file_source       images in their files as such a source, decoded in the background
+    shared_reading    images that several processes decode together
     encoder_input     augmented examples and the corrupted input of the encoder
     start             weights that training takes from examples before its first step
     state             the state of a training run, and its reports
+    joining           the processes of one training: joining them, and what they must have in common
     cuda_graph        a training step as a CUDA graph
     step              one training step
     early_stopping    validation loss, patience and best weights

@@ -22,6 +22,7 @@ __all__ = [
     "Source",
     "SubsetSource",
     "WeightedSource",
+    "WrappedSource",
     "chunk_size",
     "to_tensor",
     "to_torch_dtype",
@@ -36,6 +37,11 @@ class Source(Protocol):
     @property
     def in_memory(self) -> bool:
         """Whether all examples are held on the device."""
+        return False
+
+    @property
+    def decodes(self) -> bool:
+        """Whether examples are decoded each time they are read."""
         return False
 
     @property

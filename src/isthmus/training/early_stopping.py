@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from isthmus.errors import DivergenceWarning
 from isthmus.nn.device import onednn_matmul, threads
+from isthmus.nn.processes import ALONE, Processes, sharing
 from isthmus.trainable import Batch, Losses, Trainable
 from isthmus.training.batches import Source, chunk_size
 from isthmus.training.config import TrainingConfig, autocast
@@ -25,15 +26,23 @@ __all__ = ["EarlyStopping", "validate"]
 class EarlyStopping:
     """Measures the validation loss after each epoch, if there is a validation set. With a patience it keeps the best weights."""
 
-    def __init__(self, model: Trainable, validation: Source | None, config: TrainingConfig, state: State) -> None:
+    def __init__(
+        self,
+        model: Trainable,
+        validation: Source | None,
+        config: TrainingConfig,
+        state: State,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model, self.validation, self.config, self.state = model, validation, config, state
+        self.processes = processes
         if config.patience is not None and state.best is None:
             state.best = self._initial_best()
 
     def _initial_best(self) -> Best:
         """The best weights before the first epoch: those of a warm start, if there is one, since training may make them worse."""
         warm = self.state.step > 0 and self.validation is not None
-        loss = validate(self.model, self.validation, self.config) if warm and self.validation is not None else math.inf
+        loss = self._measured(self.validation) if warm and self.validation is not None else math.inf
         return Best(loss, self.state.epoch, copy_weights(self.model) if math.isfinite(loss) else {})
 
     @property
@@ -49,12 +58,18 @@ class EarlyStopping:
         """
         if self.validation is None:
             return None
-        state, loss = self.state, validate(self.model, self.validation, self.config)
+        state, loss = self.state, self._measured(self.validation)
         if not math.isfinite(loss):
             warnings.warn(f"the validation loss after epoch {state.epoch} is {loss}", DivergenceWarning, stacklevel=3)
         elif state.best is not None and loss < state.best.loss - self.config.tol:
             state.best = Best(loss, state.epoch, copy_weights(self.model))
         return loss
+
+    def _measured(self, validation: Source) -> float:
+        """The validation loss, of which each process computes a part."""
+        with sharing(self.processes):
+            loss = validate(self.model, validation, self.config)
+        return self.processes.same([loss])[0]
 
 
 @torch.no_grad()

@@ -28,6 +28,10 @@ class FileSource(Source):
         self.pool: ThreadPoolExecutor | None = None
         self.waiting: dict[int, Future[NDArray[np.generic]]] = {}  # by index
 
+    @property
+    def decodes(self) -> bool:
+        return True
+
     def __len__(self) -> int:
         return len(self.images)
 

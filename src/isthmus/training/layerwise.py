@@ -7,6 +7,7 @@ with autoencoders. With a corruption each pair denoises its own corrupted input 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -20,6 +21,7 @@ from isthmus.likelihoods import Likelihood, Normal
 from isthmus.model import Model
 from isthmus.nn.device import autocast_to
 from isthmus.nn.layers import FeaturesFirst, ToChannelsFirst
+from isthmus.nn.processes import gathered, own_rows, own_weights
 from isthmus.nn.variables import Variables, weighing
 from isthmus.schedules import Constant
 from isthmus.trainable import Batch, Losses, Trainable
@@ -85,6 +87,14 @@ class Layer(Trainable):
         schedule = self.bottleneck.schedule
         return None if schedule == Constant() else (schedule(progress),)
 
+    @property
+    def divisible(self) -> bool:
+        return self._context[0].divisible
+
+    def net_parameters(self) -> Iterator[nn.Parameter]:
+        for part in (self.encoder, self.decoder, self.likelihood_memory):
+            yield from part.parameters()
+
     def normalize(self, raw: Tensor) -> Tensor:
         return self._context[0].normalize(raw)
 
@@ -102,31 +112,31 @@ class Layer(Trainable):
 
     def forward(self, batch: Batch, generator: Generator, autocast: torch.dtype | None = None) -> Losses:
         """The losses (b,) of reconstructing the target (b, *shape), in nats per example."""
-        with weighing(batch.weights, self.code_memory, self.likelihood_memory):
-            return self._losses(batch, generator, autocast)
-
-    def _losses(self, batch: Batch, generator: Generator, autocast: torch.dtype | None) -> Losses:
         x = batch.x
         with autocast_to(x, autocast):
-            hidden = self.encoder(self._seen(_fill_missing(x, self._fill)))
-        code = self.bottleneck(hidden.to(x.dtype), self.code_memory, generator)
+            hidden = self.encoder(own_rows(self._seen(_fill_missing(x, self._fill))))
+        with weighing(batch.weights, self.code_memory):
+            code = self.bottleneck(gathered(hidden.to(x.dtype), len(x)), self.code_memory, generator)
         with autocast_to(x, autocast):
-            output = self.decoder(code.z)
+            output = self.decoder(own_rows(code.z))
+        counted = None if batch.counted is None else own_rows(batch.counted)
+        with weighing(own_weights(batch.weights, batch.target), self.likelihood_memory):
+            nll = gathered(self._nll(output.to(x.dtype), own_rows(batch.target), counted), len(x))
         penalty = code.penalty if batch.factors is None else code.penalty * batch.factors[0]
-        return Losses(self._nll(output.to(x.dtype), batch), penalty, code.stats)
+        return Losses(nll, penalty, code.stats)
 
     def score(self, batch: Batch) -> Losses:
         code = self.bottleneck.deterministic(
             self.encoder(self._seen(_fill_missing(batch.x, self._fill))), self.code_memory
         )
-        return Losses(self._nll(self.decoder(code.z), batch), code.penalty, code.stats)
+        return Losses(self._nll(self.decoder(code.z), batch.target, batch.counted), code.penalty, code.stats)
 
-    def _nll(self, y: Tensor, batch: Batch) -> Tensor:
+    def _nll(self, y: Tensor, target: Tensor, counted: Tensor | None) -> Tensor:
         """The negative log-likelihood (b,) in nats per example: for the first pair in raw units, for the others of hidden values."""
         model, below = self._context
         if not len(below):
-            return model.nll(y, batch.target, batch.counted)
-        return self.likelihood.nll(y, batch.target, self.likelihood_memory, batch.counted)
+            return model.nll(y, target, counted)
+        return self.likelihood.nll(y, target, self.likelihood_memory, counted)
 
 
 def _fill_missing(x: Tensor, fill: Tensor | None) -> Tensor:

@@ -3,6 +3,8 @@
 The order of examples depends only on (random_state, epoch), all noise only on (random_state, step). Losses stay on the device until
 the next report. At a report, the `State` and the model determine the rest of the run. Resuming from a file gives bit-identical weights
 to an uninterrupted run.
+
+Where several processes have joined, each of them runs this loop on all examples, and takes part in every step (`isthmus.nn.processes`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import time
 import torch
 
 from isthmus.nn.device import enable_malloc_reuse
+from isthmus.nn.processes import Processes
 from isthmus.trainable import Trainable
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
@@ -19,6 +22,7 @@ from isthmus.training.contention import ContentionMonitor
 from isthmus.training.divergence import DivergenceGuard
 from isthmus.training.early_stopping import EarlyStopping
 from isthmus.training.epochs import Epochs
+from isthmus.training.joining import check_divisible, joined
 from isthmus.training.state import Costs, Report, ReportEvery, Reports, State, end_run, report_due
 from isthmus.training.step import Step
 
@@ -53,28 +57,34 @@ def train(
 
     Raises:
         DivergenceError: training diverged with the smallest learning rate too.
+        LostProcessError: another process of this training has ended.
+        NotPossibleError: several processes cannot train this model together.
     """
+    processes = joined()
+    check_divisible(model, config.batch_size, processes)
     state = _prepared(model, config, State() if state is None else state)
-    stopping = EarlyStopping(model, validation, config, state)
+    stopping = EarlyStopping(model, validation, config, state, processes)
     guard = DivergenceGuard(model, examples, config, state)
     batches = Epochs(examples, config.batch_size, config.random_state)
-    steps, step = config.steps(len(examples)), Step(model, examples, config, state)
+    steps, step = config.steps(len(examples)), Step(model, examples, config, state, processes)
     contention, began = _monitor(model, config), time.perf_counter() - state.seconds
     try:
         while state.done < steps and not stopping.should_stop:
             batch_index = state.done % batches.per_epoch
             if batch_index == 0:
+                processes.copy_first(model.state_dict().values())
                 guard.save_epoch_start()
             raw, index = batches.next(batch_index, state.epoch)
             progress = state.done / steps
             lr = config.optimizer.lr * config.optimizer.schedule(progress) * guard.lr_factor
+            processes.wish = processes.size > 1 and report_due(every, state.done + 1)
             state.costs.add(step(raw, index, lr, progress))
             state.step, state.done = state.step + 1, state.done + 1
             contention.check()
             complete = batch_index == batches.per_epoch - 1 or state.done == steps
-            if not complete and not report_due(every, state.done):
+            if not (complete or processes.wish or (processes.size == 1 and report_due(every, state.done))):
                 continue
-            means = state.costs.means()
+            means = _same(state.costs.means(), processes)
             if guard.recovered(means, raw, index, batch_index, steps):
                 batches.restart()
                 continue
@@ -95,6 +105,11 @@ def _prepared(model: Trainable, config: TrainingConfig, state: State) -> State:
         state.optimizer = config.optimizer.build(model.parameters())
     enable_malloc_reuse()
     return state
+
+
+def _same(means: dict[str, float], processes: Processes) -> dict[str, float]:
+    """The means of process 0, by which every process decides."""
+    return dict(zip(means, processes.same(list(means.values())), strict=True))
 
 
 def _monitor(model: Trainable, config: TrainingConfig) -> ContentionMonitor:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from isthmus.nn.device import onednn_matmul, threads
 from isthmus.nn.module_rng import replay_draws
+from isthmus.nn.processes import Processes, sharing
 from isthmus.trainable import Losses, Trainable
 from isthmus.training import cuda_graph
 from isthmus.training.batches import Source
@@ -24,11 +25,14 @@ __all__ = ["Step"]
 class Step:
     """The training step of a run. Its noise depends only on (random_state, step).
 
-    On CUDA the step is captured as a graph and replayed (`isthmus.training.cuda_graph`).
+    On CUDA the step is captured as a graph and replayed (`isthmus.training.cuda_graph`), unless several processes share it.
     """
 
-    def __init__(self, model: Trainable, examples: Source, config: TrainingConfig, state: State) -> None:
+    def __init__(
+        self, model: Trainable, examples: Source, config: TrainingConfig, state: State, processes: Processes
+    ) -> None:
         assert state.optimizer is not None
+        self.processes = processes
         self.model, self.examples, self.config, self.state, self.optimizer = (
             model,
             examples,
@@ -40,7 +44,7 @@ class Step:
         self.generator = Generator(self.device)
         self.encoder_input = EncoderInput(model, examples, config)
         self.stochastic = self.encoder_input.stochastic or model.stochastic
-        capture = self.encoder_input.cuda_graph_safe and cuda_graph.can_capture(model)
+        capture = self.encoder_input.cuda_graph_safe and cuda_graph.can_capture(model) and processes.size == 1
         self.run_step = (
             cuda_graph.GraphedStep(self._train_step, config.batch_size, self.generator) if capture else self._train_step
         )
@@ -60,7 +64,7 @@ class Step:
     def _train_step(self, raw: Tensor, index: Tensor, rates: Rates) -> Losses:
         """The work of a step. ``rates`` are the learning rate and the factors of scheduled penalties, if there are any."""
         model, (rate, *factors) = self.model, rates
-        with onednn_matmul(), threads(self.config.threads):
+        with onednn_matmul(), threads(self.config.threads), sharing(self.processes):
             batch = self.encoder_input(model.normalize(raw), index, self.generator)
             if factors:
                 batch = batch._replace(factors=tuple(factors))
@@ -82,6 +86,7 @@ class Step:
             total = torch.dot(sum(terms[1:], terms[0]), torch.full_like(terms[0], weight))
             with replay_draws():
                 total.backward()
+        self.processes.sum_gradients(self.optimizer.parameters, self.model.net_parameters())
         if record.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), record.clip)
         self.optimizer.step(rate)

@@ -10,6 +10,7 @@ Modules in reading order:
     sound           the summary of sound, and reconstruction of recordings of any length
     data_summary    the summary of a data set and of its pairs
     options         other options and arguments that several verbs share
+    together        training in several processes
     run             training of one run, from reading the data to the report
     train           verbs that train one run
     sweep           the verb that trains a run for each value of a parameter
@@ -62,6 +63,7 @@ from isthmus.cli import (
 )
 from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
+from isthmus.cli.together import check_verb
 from isthmus.io import memory_limit
 from isthmus.io.terminal import make_streams_tolerant, output_failure, print_error, print_lines, show_traceback
 
@@ -95,6 +97,7 @@ def root(
     if version:
         print_line(f"isthmus {__version__}")
         raise typer.Exit
+    check_verb(context.invoked_subcommand)
     if context.invoked_subcommand is None:
         print_lines(*context.get_help().split("\n"))
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus.cli import printing
-from isthmus.cli.console import fail, print_json, print_line, print_notes, progress, warnings_as_notes
+from isthmus.cli.console import counted, fail, print_json, print_line, print_notes, progress, warnings_as_notes
 from isthmus.cli.signals import SignalHandler
+from isthmus.cli.together import described
 from isthmus.data import Dataset
-from isthmus.errors import NotPossibleError
+from isthmus.errors import LostProcessError, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.experiments import run_data, run_folder, run_report
 from isthmus.experiments.membership import Membership
@@ -21,9 +24,12 @@ from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, shared_targets_note, split
 from isthmus.experiments.validation_set import labeled_validation_examples
 from isthmus.io.terminal import print_error
+from isthmus.nn.processes import ALONE, Processes
 from isthmus.text import command
+from isthmus.training.joining import Joined
+from isthmus.training.state import Report, Reports
 
-__all__ = ["Training", "train_run"]
+__all__ = ["Training", "resume_run", "train_run"]
 
 _CHECKPOINT_SECONDS = 10  # minimum time between checkpoints at the ends of epochs
 _REPORT_STEPS = 20  # steps between updates of the progress bar
@@ -35,6 +41,7 @@ class Training(NamedTuple):
     Attributes:
         layerwise: whether each layer is trained alone first.
         as_json: whether standard output is one JSON object.
+        processes: those that train together; the first one writes.
     """
 
     folder: Path
@@ -44,6 +51,12 @@ class Training(NamedTuple):
     about: RunInfo
     layerwise: bool = False
     as_json: bool = False
+    processes: Processes = ALONE
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes."""
+        return not self.processes.rank
 
 
 def _check_shape(run: Training) -> None:
@@ -71,8 +84,11 @@ def train_run(run: Training, resume: bool) -> None:
     given = training_labels(run.ae, run.dataset, part)
     print_notes([given.note] if given.note else [], run.as_json)
     with SignalHandler() as handler:
-        run_folder.check_report_paths(run.folder)
+        if run.writes:
+            run_folder.check_report_paths(run.folder)
         _fit(run, part, given.y, resume, handler)
+    if not run.writes:
+        return
     if handler.signal:
         fail(f"stopped after training: the model is in {run.folder}, without figures and report", 128 + handler.signal)
     try:
@@ -98,6 +114,27 @@ def train_run(run: Training, resume: bool) -> None:
     print_line(f"open {run.folder / 'report.html'}; try next: {other}")
 
 
+def resume_run(run: Path, source: DataSource | None, every: int | None, joined: Joined, as_json: bool) -> None:
+    """Continues an interrupted training.
+
+    Args:
+        run: its folder.
+        source: where the data are now; None for the source in run.json.
+        every: steps between two checkpoints; None as before.
+        joined: the processes.
+        as_json: whether standard output is one JSON object.
+    """
+    ae, origin, about = run_folder.open_interrupted(run, source)
+    before, size = about.processes, joined.processes.size
+    other = f"processes: {before} until now, {size} from now on; the weights are the same except for rounding"
+    print_notes([*described(joined), *([other] if before != size else [])], as_json)
+    about = replace(about, checkpoint_every=every or about.checkpoint_every, processes=size)
+    if not as_json:
+        print_line(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
+    dataset = run_data.read_data(run, origin, ae)
+    train_run(Training(run, ae, origin, dataset, about, as_json=as_json, processes=joined.processes), resume=True)
+
+
 def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
     """The JSON object of ``--json``: facts about training, and the evaluation on the held-out examples."""
     ae, last = run.ae, run.ae.history_[-1]
@@ -117,11 +154,7 @@ def _summary(run: Training, found: run_report.RunEvaluation) -> dict[str, Any]:
 
 def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandler) -> None:
     """Trains with a progress bar, checkpoints and optional event files, and writes the run. On a signal it saves a checkpoint and exits."""
-    writer: Any = nullcontext()
-    if run.about.tensorboard:
-        from isthmus.experiments.tensorboard import EventWriter
-
-        writer = EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if resume and run.ae.history_ else None)
+    writer = _event_writer(run, resume)
     X, ae, timer = part.train_of(run.dataset), run.ae, CheckpointTimer(run.about.checkpoint_every)
     held = labeled_validation_examples(run.dataset, part)
     given: dict[str, Any] = {"target": part.train_target, "validation_data": held.given(uses_y=y is not None)}
@@ -136,7 +169,8 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
             reports = ae.iter_resume(X, y, every=report_due, **given)
         else:
             reports = ae.iter_fit(X, y, every=report_due, layerwise=run.layerwise, **given)
-        for report in progress(run.as_json)(reports, run.about.recipe, math.prod(part.train.shape[1:])):
+        for report in progress(run.as_json)(_heard(run, reports), run.about.recipe, math.prod(part.train.shape[1:])):
+            handler.signal = run.processes.most(handler.signal)
             if report.layer is not None:
                 if handler.signal:
                     reports.close()
@@ -145,17 +179,38 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
                         128 + handler.signal,
                     )
                 continue
-            if run.about.tensorboard and report.complete:
+            if run.about.tensorboard and report.complete and run.writes:
                 writer.scalars(report)
                 _log_images(writer, ae, part, report.step)
             if handler.signal or timer.due(report.step, report.complete):
                 _save_checkpoint(run, part.record, required=bool(handler.signal))
                 timer.restart()
             if handler.signal:
+                run.processes.most(0)  # the others end when the checkpoint is written
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
                 fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + handler.signal)
-        run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
+        if run.writes:
+            run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
+
+
+def _heard(run: Training, reports: Reports) -> Iterator[Report]:
+    """The reports of a training. Where another process is lost, the error says how to continue."""
+    try:
+        yield from reports
+    except LostProcessError as error:
+        kept = (run.folder / run_folder.CHECKPOINT).exists()
+        how = f"resume with: {command('isthmus', 'resume', run.folder)}" if kept else "there is no checkpoint yet"
+        raise LostProcessError(f"{error}; {how}") from error
+
+
+def _event_writer(run: Training, resume: bool) -> Any:
+    """A context with the writer of event files, if some are wanted."""
+    if not (run.about.tensorboard and run.writes):
+        return nullcontext()
+    from isthmus.experiments.tensorboard import EventWriter
+
+    return EventWriter(run.folder, since=run.ae.history_[-1].step + 1 if resume and run.ae.history_ else None)
 
 
 def _log_images(writer: Any, ae: Autoencoder, part: Split, step: int) -> None:
@@ -166,6 +221,8 @@ def _log_images(writer: Any, ae: Autoencoder, part: Split, step: int) -> None:
 
 def _save_checkpoint(run: Training, record: Membership | None, required: bool) -> None:
     """Writes a checkpoint. If that fails, an error is raised when it is required; otherwise a note is printed."""
+    if not run.writes:
+        return
     try:
         run_folder.save_checkpoint(run.folder, run.ae, run.origin, run.about, record)
     except OSError as error:

@@ -6,15 +6,15 @@ import os
 import shlex
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isthmus.cli.console import counted, print_line, print_notes
+from isthmus.cli.console import print_line, print_notes
 from isthmus.cli.data_options import DataOptions, takes_pairs
 from isthmus.cli.options import ColumnWeights, Every, Json, Out, Settings, weights_by_column
+from isthmus.cli.together import begin, described, reserved_by_first, together
 from isthmus.text import command, printable
 
 if TYPE_CHECKING:
@@ -43,25 +43,48 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an autoencoder; write the model, its evaluation, figures and a report."""
-    from isthmus import recipes as recipes_module
-    from isthmus.cli.run import Training, train_run
-    from isthmus.estimators.overrides import overridden
+    from isthmus.cli.run import Training, resume_run, train_run
     from isthmus.experiments import run_folder, run_record
 
-    words = settings or []
-    recipe = recipe_of(words)
-    weights = weights_by_column(column_weight)
-    ae = overridden(recipes_module.find(recipe).set_params(random_state=0, column_weights=weights), words)
-    origin = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
-    dataset = origin.read()
-    pixels = run_record.pixels_of(dataset)
-    about = run_record.RunInfo(recipe, typed_command(), tensorboard, checkpoint_every, pixels=pixels, rate=dataset.rate)
-    with run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out) as folder:
-        corrupted = dataset.target is not None and getattr(ae.corruption, "corrupts", False)
-        print_notes([*dataset.notes, *([_corruption_note(ae)] if corrupted else []), *weights_notes(ae)], as_json)
-        if not as_json:
-            print_line(f"{recipe} on {dataset.summary()}")
-        train_run(Training(folder, ae, origin, dataset, about, layerwise, as_json), resume=False)
+    with together() as joined:
+        recipe, ae = _described(settings or [], column_weight)
+        origin = run_record.DataSource(data_options.data or "mnist", data_options.options, target=data_options.target)
+        dataset = origin.read()
+        pixels, size = run_record.pixels_of(dataset), joined.processes.size
+        about = run_record.RunInfo(
+            recipe, typed_command(), tensorboard, checkpoint_every, pixels=pixels, rate=dataset.rate, processes=size
+        )
+        with begin(joined, run_folder.reserve_new_folder(f"{recipe}-{dataset.name}", out)) as (folder, how):
+            if how == "complete":
+                print_notes(
+                    [f"the training in {folder} is complete: {command('isthmus', 'evaluate', folder)}"], as_json
+                )
+                return
+            if how == "resume":
+                resume_run(folder, None, checkpoint_every, joined, as_json)
+                return
+            corrupted = dataset.target is not None and getattr(ae.corruption, "corrupts", False)
+            print_notes(
+                [
+                    *dataset.notes,
+                    *([_corruption_note(ae)] if corrupted else []),
+                    *weights_notes(ae),
+                    *described(joined),
+                ],
+                as_json,
+            )
+            if not as_json:
+                print_line(f"{recipe} on {dataset.summary()}")
+            train_run(Training(folder, ae, origin, dataset, about, layerwise, as_json, joined.processes), resume=False)
+
+
+def _described(words: list[str], column_weight: list[str] | None) -> tuple[str, Autoencoder]:
+    """The recipe and the autoencoder of the words after the verb."""
+    from isthmus import recipes as recipes_module
+    from isthmus.estimators.overrides import overridden
+
+    recipe, weights = recipe_of(words), weights_by_column(column_weight)
+    return recipe, overridden(recipes_module.find(recipe).set_params(random_state=0, column_weights=weights), words)
 
 
 def weights_notes(ae: Autoencoder) -> list[str]:
@@ -82,17 +105,13 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Resume an interrupted training from its last checkpoint; the weights are bit-identical to an uninterrupted run."""
-    from isthmus.cli.run import Training, train_run
-    from isthmus.experiments import run_data, run_folder
+    from isthmus.cli.run import resume_run
+    from isthmus.experiments import run_folder
 
-    with run_folder.reserve_folder(run) if run.is_dir() else nullcontext():
-        ae, origin, about = run_folder.open_interrupted(run, data_options.source)
-        if checkpoint_every is not None:
-            about = replace(about, checkpoint_every=checkpoint_every)
-        if not as_json:
-            print_line(f"{about.recipe} resumes after {counted(len(ae.history_), 'epoch')}")
-        dataset = run_data.read_data(run, origin, ae)
-        train_run(Training(run, ae, origin, dataset, about, as_json=as_json), resume=True)
+    with together() as joined:
+        reserved = run_folder.reserve_folder(run) if run.is_dir() else nullcontext(run)
+        with reserved_by_first(joined, reserved):
+            resume_run(run, data_options.source, checkpoint_every, joined, as_json)
 
 
 def typed_command() -> str:

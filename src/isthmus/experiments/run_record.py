@@ -107,6 +107,7 @@ class RunInfo:
         pixels: the dtype of training images, and that of their targets where it is another one, such as "uint8 to uint16". None
             for other examples, and in records of older versions.
         rate: the samples per second of its recordings; None for other examples.
+        processes: how many processes trained it last.
     """
 
     recipe: str = "a model"
@@ -116,6 +117,7 @@ class RunInfo:
     remembers: str | None = None
     pixels: str | None = None
     rate: Annotated[int, Field(gt=0)] | None = None
+    processes: Annotated[int, Field(gt=0)] = 1
 
     @property
     def quoted_command(self) -> str:

@@ -43,6 +43,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     experiments/    runs, splits, comparison, sweeps, reports, tutorials and their reproduction
     serving/        models behind the Open Inference Protocol
     explorer/       the page on which models are explored
+    scaleout/       bulk use of models by several processes, or by Ray
     cli/            the command line
 """
 

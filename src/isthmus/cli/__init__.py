@@ -18,6 +18,7 @@ Modules in reading order:
     analyze         verbs that evaluate and list
     components      the verb that lists components
     images          reconstruction of images of any size
+    bulk            verbs applied to many files, and their options
     transform       verbs that write arrays
     score           the verb that writes scores of examples
     calibration     normal examples for detectors

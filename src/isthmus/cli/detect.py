@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.cli.bulk import BulkTask, takes_files
 from isthmus.cli.calibration import NormalExamples, calibrated, normal_examples
 from isthmus.cli.console import counted, print_json, print_line, print_notes, print_table
 from isthmus.cli.data_options import DataOptions, takes_data
@@ -22,7 +25,40 @@ if TYPE_CHECKING:
 __all__ = ["detect"]
 
 
+@contextmanager
+def _detector_of(task: BulkTask, arguments: dict[str, Any]) -> Iterator[Path | None]:
+    """The file of a detector that is calibrated for a run, while many files are read; None for a detector, which needs none."""
+    from isthmus.estimators.autoencoder import Autoencoder
+    from isthmus.estimators.outlier_detector import OutlierDetector
+    from isthmus.experiments import run_data, run_folder
+
+    run, save = task.run, arguments.pop("save")
+    options = _threshold_options(arguments.pop("false_alarm_rate"), arguments.pop("contamination"))
+    settings, normal = arguments.pop("settings"), arguments.pop("normal")
+    opened = None if run_folder.is_export(run) else run_folder.open_estimator(run)
+    if not isinstance(opened, Autoencoder):
+        _check_no_options(run, settings, options | {"normal": normal, "save": save})
+        yield None
+        return
+    check_save_path(save, run, task.out)
+    run_data.refuse_target(run, "anomaly detection", "train a run without --target")
+    new = with_fields(
+        OutlierDetector(calibration_fraction=0.5, random_state=0), settings, "anomaly_score=nats", options
+    )
+    examples = normal_examples(run, opened, task.data_options, normal)
+    print_notes([each for each in examples.notes if each], task.bulk.as_json)
+    task.out.mkdir(parents=True, exist_ok=True)
+    path = save or task.out / ".detector.safetensors"  # where all workers see it
+    try:
+        calibrated(run, opened, examples, new, task.bulk.as_json).save(path)
+        yield path
+    finally:
+        if save is None:
+            path.unlink(missing_ok=True)
+
+
 @takes_data
+@takes_files("settings", "false_alarm_rate", "contamination", "normal", "save", detector=_detector_of)
 def detect(
     run: Run,
     data_options: DataOptions,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from isthmus.cli.bulk import takes_files
 from isthmus.cli.console import array_path, as_flags, counted, print_line
 from isthmus.cli.data_options import DataOptions, takes_data
 from isthmus.cli.options import Out, Run, all_examples
@@ -15,6 +16,7 @@ __all__ = ["score"]
 
 
 @takes_data
+@takes_files("samples", "random_state")
 def score(
     run: Run,
     data_options: DataOptions,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.cli.bulk import takes_files
 from isthmus.cli.console import (
     array_path,
     as_flags,
@@ -50,6 +51,7 @@ _OF_FRAMES = (".csv", ".parquet")  # files of tables with other columns than num
 
 
 @takes_data
+@takes_files("indices")
 def encode(
     run: Run,
     data_options: DataOptions,
@@ -58,7 +60,7 @@ def encode(
     ] = False,
     out: Out = None,
 ) -> None:
-    """Write the codes of --data, or of the run's held-out examples, as .npy, or as .csv with ids."""
+    """Write the codes of --data, or of the run's held-out examples, as .npy, or as .csv with ids; of many files, as Parquet files."""
     what = "index" if indices else "code"
     path = array_path(out, "indices.npy" if indices else "codes.npy", (".npy", ".csv"))
     ae, dataset = all_examples(run, data_options)
@@ -67,6 +69,7 @@ def encode(
 
 
 @takes_data
+@takes_files()
 def reconstruct(run: Run, data_options: DataOptions, path: Files = None, out: Out = None) -> None:
     """Write the reconstructions of images or sound of any size; or of --data or the run's held-out examples, as .npy or .csv."""
     from isthmus.data.sound.folder import holds_sound
@@ -118,12 +121,10 @@ def _path_for(out: Path | None, stem: str, ae: Autoencoder, endings: tuple[str, 
 
 def _write_examples(path: Path, ae: Autoencoder, made: Any) -> None:
     """Writes new examples: an array, or the frame of an autoencoder of a table."""
-    if not hasattr(ae, "table_"):
-        write_array(path, made)
-    elif path.suffix == ".npy":
-        write_array(path, ae.table_.encode(made).values)
-    else:
+    if hasattr(ae, "table_") and path.suffix != ".npy":
         write_frame(path, made)
+    else:
+        write_array(path, ae.table_.encode(made).values if hasattr(ae, "table_") else made)
 
 
 def write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str]) -> None:

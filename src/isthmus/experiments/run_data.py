@@ -32,6 +32,7 @@ from isthmus.experiments.splits import Split, split_without_record
 
 __all__ = [
     "as_own",
+    "check_values",
     "data_changes",
     "follow_series",
     "held_out",
@@ -43,6 +44,7 @@ __all__ = [
     "membership_of",
     "read_data",
     "refuse_target",
+    "reused_by",
     "split_of",
     "target_of",
     "with_recorded_target",
@@ -88,16 +90,16 @@ def load_examples(
         dataset = read_data(run, own if target else own.without_target(), ae)
     else:
         dataset = source.read(
-            _reused(ae, options_of(run), ae.shape_)._replace(all_columns=all_columns, rate=info_of(run).rate)
+            reused_by(ae, options_of(run), ae.shape_)._replace(all_columns=all_columns, rate=info_of(run).rate)
         )
     hint = how_to_fit_images(run, ae) if dataset.kind == "images" and len(ae.shape_) in (2, 3) else ""
     what, shape = f"the examples of {dataset.name}", dataset.train.shape[1:]
     check_shape_and_columns(ae, shape, dataset.columns, what=what, of=str(run), hint=hint)
     check_labels(ae, dataset)
     if parts != "test" or dataset.test is None:
-        _check_values(ae, dataset.train, dataset.positions(), allow_extreme)
+        check_values(ae, dataset.train, dataset.positions(), allow_extreme)
     if parts != "train" and dataset.test is not None:
-        _check_values(ae, dataset.test, dataset.test_positions(), allow_extreme)
+        check_values(ae, dataset.test, dataset.test_positions(), allow_extreme)
     return ae, dataset
 
 
@@ -127,16 +129,16 @@ def follow_series(run: Path, source: DataSource, ae: Autoencoder) -> tuple[Growi
 
 def _reused_in_time(run: Path, ae: Autoencoder) -> Reused:
     """How a series is read for an autoencoder: with windows of its length."""
-    return _reused(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)._replace(rate=info_of(run).rate)
+    return reused_by(ae, options_of(run).replace(window=ae.shape_[0]), ae.shape_)._replace(rate=info_of(run).rate)
 
 
-def _check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:
+def check_values(ae: Autoencoder, values: Array, positions: Positions, allow_extreme: bool) -> None:
     """`DataError` at the first invalid value. Once the examples are split, its position in the file is unknown."""
     if values.dtype.kind in "biuf":
         check_computable(values, positions, ae.missing, None if allow_extreme else ae._computable_range(positions))
 
 
-def _reused(ae: Autoencoder, options: ReadOptions, shape: tuple[int, ...] | None = None) -> Reused:
+def reused_by(ae: Autoencoder, options: ReadOptions, shape: tuple[int, ...] | None = None) -> Reused:
     """How data are read for an autoencoder, whose training data were read with these options."""
     features = tuple(getattr(ae, "_features", ())) or None
     return Reused(options, features, shape, table=getattr(ae, "table_", None), missing=ae.missing == "allow")
@@ -145,7 +147,7 @@ def _reused(ae: Autoencoder, options: ReadOptions, shape: tuple[int, ...] | None
 def read_data(run: Path, source: DataSource, ae: Autoencoder) -> Dataset:
     """The data of a run, as its autoencoder sees them; where the file is missing, the error says how to name it."""
     try:
-        return source.read(_reused(ae, source.options))
+        return source.read(reused_by(ae, source.options))
     except FileNotFoundError as error:
         target = "" if source.target is None else " and --target"
         raise DataError(

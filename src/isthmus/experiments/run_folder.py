@@ -49,6 +49,7 @@ __all__ = [
     "check_report_paths",
     "history_csv",
     "how_to_fit_images",
+    "is_export",
     "open_estimator",
     "open_interrupted",
     "open_run",
@@ -223,6 +224,11 @@ def open_estimator(run: Path) -> Autoencoder | OutlierDetector | ImageOutlierDet
     """The estimator in a run folder or a model file: an autoencoder, a detector or a classifier."""
     estimator: Autoencoder | OutlierDetector | ImageOutlierDetector | AutoencoderClassifier = load(_model_path(run))
     return estimator
+
+
+def is_export(run: Path) -> bool:
+    """Whether a folder is an exported one, without a model file."""
+    return (run / EXPORT).is_file() and not (run / MODEL).exists()
 
 
 def _model_path(run: Path) -> Path:

@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeAlias
 from isthmus.errors import FolderInUseError
 from isthmus.io.files import regular
 
-__all__ = ["Bytes", "check_folder", "check_writable", "has_content", "lock_folder", "replace_file"]
+__all__ = ["Bytes", "check_folder", "check_writable", "has_content", "lock_folder", "remove_leftovers", "replace_file"]
 
 Bytes: TypeAlias = bytes | memoryview
 
@@ -29,7 +29,7 @@ def replace_file(target: Path, content: Bytes | Iterable[Bytes]) -> None:
     """
     check_writable(target)
     start = f".isthmus-{zlib.crc32(os.fsencode(target.name)):08x}-"  # the names of files have a maximum length
-    _remove_leftovers(target.parent, start)
+    _remove_leftovers(target.parent, f"{start}????????")
     part, file = target, None
     try:
         while True:
@@ -149,9 +149,14 @@ def _unlink(part: Path, target: Path) -> None:
             part.unlink()
 
 
-def _remove_leftovers(folder: Path, start: str) -> None:
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of killed processes, whatever file they were for."""
+    _remove_leftovers(folder, ".isthmus-????????-????????")
+
+
+def _remove_leftovers(folder: Path, name: str) -> None:
     """Removes temporary files of killed processes, which nobody has locked."""
-    for leftover in folder.glob(f"{start}????????.part"):
+    for leftover in folder.glob(f"{name}.part"):
         with contextlib.suppress(OSError):
             file = regular(leftover)
             if not isinstance(file, str):

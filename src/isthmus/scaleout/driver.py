@@ -156,7 +156,7 @@ def engine_of(name: EngineName, jobs: int | None = None, address: str | None = N
     if name != "local":
         raise RecordError(f"invalid engine {printable(name)!r}: expected local or ray")
     if address is not None:
-        raise RecordError("address= (--address) is for engine='ray' (--engine ray): leave it out")
+        raise RecordError("address= is for engine=ray: leave it out")
     return LocalEngine(jobs)
 
 

@@ -55,8 +55,8 @@ class Job(NamedTuple):
         return {
             "format": FORMAT,
             "verb": self.verb,
-            "model": self.sha256,
             "runtime": self.runtime,
+            "model": self.sha256,
             "options": self.options,
             "arguments": self.arguments,
             "keep": list(self.keep),

@@ -21,7 +21,7 @@ _WORDS = {
     "format": "another version of isthmus",
     "verb": "another verb",
     "model": "another model",
-    "runtime": "another runtime",
+    "runtime": "another runtime (--runtime)",
     "options": "other options of reading",
     "arguments": "other options",
     "keep": "other columns to keep",

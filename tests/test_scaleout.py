@@ -1,0 +1,362 @@
+"""Bulk use: each row of many files is in the results once, with the bits that the verb gives for one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+from cases import thorough_where
+from test_cli import run
+
+import isthmus
+import isthmus.scaleout
+from isthmus import data, errors
+from isthmus.data.options import ReadOptions
+from isthmus.scaleout import BulkResult
+from isthmus.scaleout.driver import files_of, finished, prepare
+from isthmus.scaleout.job import Job, Verb
+from isthmus.scaleout.local import LocalEngine
+from isthmus.scaleout.opening import Opened, job_of, open_computation
+from isthmus.scaleout.tasks import Task
+from isthmus.scaleout.work import Done, do
+
+FILES, ROWS = 3, 40
+
+
+class Here:
+    """An engine that does all tasks in this process."""
+
+    described = "this process"
+
+    def results(self, job: Job, tasks: Sequence[Task], base: str) -> Iterator[Done]:
+        opened = Model(job)
+        yield from (do(job, task, lambda: opened.computation, base) for task in tasks)
+
+
+class Model:
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    @cached_property
+    def computation(self) -> Any:
+        return open_computation(self.job)
+
+
+def table(number: int, rows: int = ROWS) -> pyarrow.Table:
+    """Rows of numbers, of which whole ones have nulls in one file only."""
+    rng = np.random.default_rng(number)
+    first = number * rows
+    whole: list[int | None] = rng.integers(0, 9, rows).tolist()
+    whole[3] = None if number == 1 else whole[3]
+    return pyarrow.table(
+        {
+            "key": pyarrow.array([f"k{first + row}" for row in range(rows)]),
+            "a": rng.normal(size=rows),
+            "b": rng.normal(size=rows).astype(np.float32),
+            "c": pyarrow.array(whole, pyarrow.int32()),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An autoencoder, and a detector."""
+    folder = tmp_path_factory.mktemp("models")
+    X = table(9, 200).drop_columns("key")
+    ae = isthmus.Autoencoder(
+        2, architecture=isthmus.architectures.MLP([4]), epochs=1, missing="allow", random_state=0
+    ).fit(X)
+    ae.save(folder / "ae.safetensors")
+    isthmus.OutlierDetector.from_fitted(ae, X, random_state=0).save(folder / "detector.safetensors")
+    return folder
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """A folder of Parquet files with row groups of 16 rows."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(FILES):
+        pyarrow.parquet.write_table(table(number), folder / f"part-{number}.parquet", row_group_size=16)
+    return folder
+
+
+def bulk(
+    model: Path, inputs: Path | str, out: Path, verb: Verb = "encode", notes: list[str] | None = None, **options: Any
+) -> BulkResult:
+    """All tasks, done in this process."""
+    found: Opened = job_of(verb, model, out, ReadOptions(), runtime="torch", **options)
+    told: list[str] = [] if notes is None else notes
+    return finished(prepare(found.job, files_of(inputs), found.notes), Here(), told.append, quiet=True)
+
+
+def union(out: Path) -> pyarrow.Table:
+    return pyarrow.dataset.dataset(sorted(out.glob("*.parquet"))).to_table()
+
+
+def expected_codes(models: Path) -> np.ndarray[Any, Any]:
+    whole = pyarrow.concat_tables([table(number) for number in range(FILES)]).drop_columns("key")
+    return np.asarray(isthmus.load(models / "ae.safetensors").encode(whole))
+
+
+def codes_of(found: pyarrow.Table) -> np.ndarray[Any, Any]:
+    return np.stack([found[f"code_{number}"].to_numpy() for number in range(2)], axis=1)
+
+
+def test_each_row_has_the_bits_of_one_process(models: Path, inputs: Path, tmp_path: Path) -> None:
+    result = bulk(models / "ae.safetensors", inputs, tmp_path / "out", keep=["key"])
+    found = union(tmp_path / "out")
+    assert found.column_names == ["key", "row", "code_0", "code_1"]
+    assert found["key"].to_pylist() == [f"k{row}" for row in range(FILES * ROWS)]
+    assert found["row"].to_pylist() == [*range(ROWS)] * FILES
+    np.testing.assert_array_equal(codes_of(found), expected_codes(models))
+    assert (result.tasks, result.done, result.rows, result.complete) == (FILES, FILES, FILES * ROWS, True)
+
+
+@pytest.mark.thorough
+def test_all_verbs_agree_with_those_of_one_file(models: Path, inputs: Path, tmp_path: Path) -> None:
+    whole = pyarrow.concat_tables([table(number) for number in range(FILES)]).drop_columns("key")
+    ae, detector = (isthmus.load(models / f"{name}.safetensors") for name in ("ae", "detector"))
+    bulk(models / "ae.safetensors", inputs, tmp_path / "s", "score")
+    np.testing.assert_array_equal(union(tmp_path / "s")["score"].to_numpy(), ae.score_samples(whole))
+    bulk(models / "ae.safetensors", inputs, tmp_path / "r", "reconstruct")
+    made = union(tmp_path / "r").select(["a", "b", "c"]).to_pandas().to_numpy()
+    np.testing.assert_array_equal(made, ae.reconstruct(whole))
+    bulk(models / "detector.safetensors", inputs, tmp_path / "d", "detect")
+    found = union(tmp_path / "d")
+    np.testing.assert_array_equal(found["p_value"].to_numpy(), detector.p_values(whole))
+    anomalous = ["anomalous" if value < 0 else "normal" for value in detector.predict(whole)]
+    assert found["verdict"].to_pylist() == anomalous
+
+
+@pytest.mark.thorough
+def test_large_files_are_cut_at_row_groups(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.scaleout.tasks._ROWS", 32)
+    monkeypatch.setattr("isthmus.scaleout.work._ROWS", 10)
+    (tmp_path / "in").mkdir()
+    pyarrow.parquet.write_table(table(0), tmp_path / "in/one.parquet", row_group_size=16)
+    with pyarrow.ipc.new_file(tmp_path / "one.arrow", table(0).schema) as file:
+        file.write_table(table(0), max_chunksize=16)
+    for number, path in enumerate(("in", "one.arrow")):
+        result = bulk(models / "ae.safetensors", tmp_path / path, tmp_path / f"out{number}", keep=["key"])
+        assert (result.tasks, result.rows) == (2, ROWS)
+        found = union(tmp_path / f"out{number}")
+        assert found["row"].to_pylist() == [*range(ROWS)]
+        np.testing.assert_array_equal(codes_of(found), expected_codes(models)[:ROWS])
+
+
+@pytest.mark.thorough
+def test_arrays_are_read_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.scaleout.inputs._SLICE", 30)
+    monkeypatch.setattr("isthmus.scaleout.tasks._ROWS", 60)
+    X = data.digits().train[:200]
+    ae = isthmus.Autoencoder(2, architecture=isthmus.architectures.MLP([4]), epochs=1, random_state=0).fit(X)
+    ae.save(tmp_path / "ae.safetensors")
+    for number, part in enumerate(np.split(X, [70])):
+        np.save(tmp_path / f"part-{number}.npy", part)
+    result = bulk(tmp_path / "ae.safetensors", str(tmp_path / "part-*.npy"), tmp_path / "out")
+    assert result.tasks == 2 + 3
+    np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), ae.encode(X))
+
+
+def test_what_is_there_and_verifies_is_skipped(models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    bulk(model, inputs, out)
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    damaged = sorted(out.iterdir())[1]
+    content = bytearray(damaged.read_bytes())
+    content[60] ^= 1  # in a page of values
+    damaged.write_bytes(content)
+    sorted(out.iterdir())[2].write_bytes(b"PAR1")
+    notes = list[str]()
+    result = bulk(model, inputs, out, notes=notes)
+    assert (result.skipped, result.done, result.rows, result.rows_there) == (1, 2, 2 * ROWS, ROWS)
+    assert sum("was damaged, and was made again" in note for note in notes) == 2
+    assert before.keys() == set(out.iterdir())
+    np.testing.assert_array_equal(codes_of(union(out)), expected_codes(models))
+    assert bulk(model, inputs, out).skipped == FILES
+
+
+def test_results_of_changed_files_are_replaced(models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    bulk(model, inputs, out, keep=["key"])
+    pyarrow.parquet.write_table(table(7, 30), inputs / "part-1.parquet")
+    notes = list[str]()
+    result = bulk(model, inputs, out, notes=notes, keep=["key"])
+    assert (result.done, result.skipped) == (1, FILES - 1)
+    assert any("results of files that have changed since" in note for note in notes)
+    keys = union(out)["key"].to_pylist()
+    assert sorted(keys) == sorted(
+        [*table(0)["key"].to_pylist(), *table(7, 30)["key"].to_pylist(), *table(2)["key"].to_pylist()]
+    )
+
+
+def test_a_broken_file_is_named_and_the_others_are_done(models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out, notes = models / "ae.safetensors", tmp_path / "out", list[str]()
+    (inputs / "part-1.parquet").write_bytes((inputs / "part-1.parquet").read_bytes()[:-9])
+    text = table(2).set_column(1, "a", pyarrow.array(["x"] * ROWS))
+    pyarrow.parquet.write_table(text, inputs / "part-2.parquet")
+    result = bulk(model, inputs, out, notes=notes)
+    assert [failure.where.partition(",")[0] for failure in result.failures] == ["part-1.parquet", "part-2.parquet"]
+    assert "column 'a' holds text" in result.failures[1].error
+    assert result.rows == ROWS
+    assert any("part-1.parquet is left out" in note for note in notes)
+    pyarrow.parquet.write_table(table(1), inputs / "part-1.parquet")
+    pyarrow.parquet.write_table(table(2), inputs / "part-2.parquet")
+    assert bulk(model, inputs, out).complete
+    np.testing.assert_array_equal(codes_of(union(out)), expected_codes(models))
+
+
+@pytest.mark.thorough
+def test_a_file_that_cannot_be_read_now_keeps_its_results(models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    bulk(model, inputs, out)
+    (inputs / "part-1.parquet").write_bytes(b"")
+    assert not bulk(model, inputs, out).complete
+    assert len(list(out.iterdir())) == FILES
+
+
+@pytest.mark.parametrize(
+    "case",
+    thorough_where(
+        ["verb", "foreign", "gone", "model", "keep", "folder"], lambda case: case in {"model", "keep", "folder"}
+    ),
+)
+def test_other_files_among_the_results_are_an_error(case: str, models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    bulk(model, inputs, out)
+    given: dict[str, Any] = {"verb": "score"} if case == "verb" else {"keep": ["key"]} if case == "keep" else {}
+    if case == "model":
+        other = isthmus.load(model).partial_fit(table(9, 200).drop_columns("key"))
+        other.save(tmp_path / "other.safetensors")
+        model = tmp_path / "other.safetensors"
+    elif case == "foreign":
+        pyarrow.parquet.write_table(table(0), out / "mine.parquet")
+    elif case == "gone":
+        (inputs / "part-1.parquet").unlink()
+    elif case == "folder":
+        (out / "more").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    with pytest.raises(errors.DataError, match=r"choose another folder for --out"):
+        bulk(model, inputs, out, **given)
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+
+
+def test_names_that_collide_are_an_error_before_the_work(models: Path, inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.RecordError, match="column 'a'"):
+        bulk(models / "ae.safetensors", inputs, tmp_path / "out", "reconstruct", keep=["a"])
+    with pytest.raises(errors.RecordError, match="no file has a column 'when' to keep"):
+        bulk(models / "ae.safetensors", inputs, tmp_path / "out", keep=["when"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_driver_gets_a_sentence(models: Path, inputs: Path, tmp_path: Path) -> None:
+    class Meanwhile(Here):
+        def results(self, job: Job, tasks: Sequence[Task], base: str) -> Iterator[Done]:
+            with pytest.raises(errors.FolderInUseError):
+                bulk(models / "ae.safetensors", inputs, tmp_path / "out")
+            yield from super().results(job, tasks, base)
+
+    found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
+    assert finished(prepare(found.job, files_of(inputs)), Meanwhile(), print, quiet=True).complete
+
+
+def test_a_file_that_changes_meanwhile_has_no_result(models: Path, inputs: Path, tmp_path: Path) -> None:
+    found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
+    plan = prepare(found.job, files_of(inputs))
+    pyarrow.parquet.write_table(table(7, 30), inputs / "part-1.parquet")
+    result = finished(plan, Here(), list[str]().append, quiet=True)
+    assert [failure.where for failure in result.failures] == [f"part-1.parquet, rows 0 to {ROWS - 1}"]
+    assert "has changed since the work began" in result.failures[0].error
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "codes.npy", "--jobs", "2"], "--jobs is for many files"),
+        (["--out", "out", "--engine", "spark"], "invalid --engine 'spark'"),
+        (["--out", "out", "--address", "auto"], "--address is for --engine ray"),
+        (["--out", "out", "--window", "8"], "--window"),
+        (["--out", "out", "--keep", "key,when"], "no file has a column 'when'"),
+        (["--out", "out", "--runtime", "onnx"], "there is no export of this model"),
+    ],
+)
+def test_invalid_options_are_one_sentence(
+    words: list[str], message: str, models: Path, inputs: Path, tmp_path: Path
+) -> None:
+    done = run("encode", str(models / "ae.safetensors"), "--data", "in/*.parquet", *words, cwd=tmp_path)
+    assert done.returncode in {1, 2}
+    assert message in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.thorough
+def test_the_command_uses_several_processes(models: Path, inputs: Path, tmp_path: Path) -> None:
+    words = [
+        "encode",
+        str(models / "ae.safetensors"),
+        "--data",
+        "in/*.parquet",
+        "--out",
+        "out",
+        "--keep",
+        "key",
+        "--jobs",
+        "2",
+    ]
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{FILES} files, {FILES * ROWS} rows, {FILES} tasks: 2 processes" in done.stdout
+    np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected_codes(models))
+    told = json.loads(run(*words, "--json", cwd=tmp_path).stdout)
+    assert (told["skipped"], told["rows_there"], told["failed"]) == (FILES, FILES * ROWS, 0)
+    (inputs / "part-1.parquet").write_bytes(b"x")
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no results for part-1.parquet" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.thorough
+def test_the_export_of_the_same_model_is_used(models: Path, inputs: Path, tmp_path: Path) -> None:
+    ae = isthmus.load(models / "ae.safetensors")
+    ae.save(tmp_path / "ae.safetensors")
+    ae.export(tmp_path / "exported", X=table(9, 200).drop_columns("key"))
+    words = ["reconstruct", "ae.safetensors", "--data", "in", "--out", "out", "--jobs", "1"]
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the workers use the export" in done.stdout
+    found = union(tmp_path / "out").select(["a", "b", "c"]).to_pandas().to_numpy()
+    whole = pyarrow.concat_tables([table(number) for number in range(FILES)]).drop_columns("key")
+    np.testing.assert_allclose(found, ae.reconstruct(whole), rtol=1e-4, atol=1e-5)
+    done = run(*words, "--runtime", "torch", cwd=tmp_path)
+    assert "another runtime" in done.stderr
+    ae.partial_fit(table(9, 200).drop_columns("key")).save(tmp_path / "ae.safetensors")
+    done = run(*words[:-4], "--out", "other", cwd=tmp_path)
+    assert "export" not in done.stdout
+
+
+@pytest.mark.thorough
+def test_python_gives_the_same(models: Path, inputs: Path, tmp_path: Path) -> None:
+    result = isthmus.scaleout.run("encode", models / "ae.safetensors", inputs, tmp_path / "out", keep=["key"], jobs=1)
+    assert (result.rows, result.complete) == (FILES * ROWS, True)
+    np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected_codes(models))
+    assert result.to_frame()["rows"].tolist() == [FILES * ROWS]
+
+
+@pytest.mark.thorough
+def test_a_process_that_cannot_start_is_one_sentence(
+    models: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
+    with pytest.raises(errors.NotPossibleError, match="a process could not start"):
+        finished(prepare(found.job, files_of(inputs)), LocalEngine(2), print, quiet=True)

@@ -21,6 +21,7 @@ from isthmus.text import printable
 
 __all__ = ["RayEngine"]
 
+_SECONDS = 5.0  # to reach a cluster
 _AHEAD = 2  # tasks in flight for each core
 _REASONS = {
     "OutOfMemoryError": "it used too much memory, and its node ended it",
@@ -66,6 +67,8 @@ class RayEngine:
 
     def _connect(self, ray: Any) -> None:
         """Connects to the cluster, or starts a local instance, which only this machine can reach."""
+        if self._address is not None:
+            _check_reachable(ray, self._address)
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
         local = {"num_cpus": self._jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
@@ -108,6 +111,20 @@ def _ray() -> Any:
     except ModuleNotFoundError:
         raise NotPossibleError("--engine ray needs Ray, which is not installed: pip install 'isthmus[ray]'") from None
     return ray
+
+
+def _check_reachable(ray: Any, address: str) -> None:
+    """`NotPossibleError` if nothing listens at an address, for which Ray would wait without end."""
+    host, separator, port = address.rpartition("://")[2].rpartition(":")
+    if not separator or not port.isdecimal():  # such as auto, which Ray looks up
+        return
+    host = ray.util.get_node_ip_address() if host in {"localhost", "127.0.0.1"} else host.strip("[]")  # as Ray does
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise NotPossibleError(
+            f"there is no Ray cluster at {printable(address)} ({error}): start one with ray start, or use --engine local"
+        ) from None
 
 
 @lru_cache(maxsize=1)

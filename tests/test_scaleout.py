@@ -299,6 +299,41 @@ def test_invalid_options_are_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def mixed(number: int, rows: int = ROWS) -> pyarrow.Table:
+    """Columns of any kind, with a mark of a missing value."""
+    rng = np.random.default_rng(number)
+    return pyarrow.table(
+        {
+            "key": np.arange(number * rows, (number + 1) * rows),
+            "price": np.where(rng.random(rows) < 0.1, -999.0, rng.normal(5, 1, rows).round(2)),
+            "rooms": rng.integers(1, 6, rows),
+            "region": rng.choice(["north", "south", "n/k"], rows),
+            "garden": rng.random(rows) < 0.5,
+            "built": rng.integers(0, 9_000, rows).astype("datetime64[D]").astype("datetime64[s]"),
+        }
+    )
+
+
+@pytest.mark.thorough
+def test_tables_of_any_kind_agree_with_the_verb_for_one_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    parts = [mixed(number) for number in range(FILES)]
+    for number, part in enumerate(parts):
+        pyarrow.parquet.write_table(part, tmp_path / f"in/part-{number}.parquet")
+    pyarrow.parquet.write_table(pyarrow.concat_tables(parts), tmp_path / "whole.parquet")
+    told = ["--id", "key", "--na-values", "-999", "--na-values", "n/k"]
+    words = ["epochs=1", "architecture.hidden=4", "missing=allow"]
+    assert run("train", *words, "--data", "whole.parquet", *told, "--out", "run", cwd=tmp_path).returncode == 0
+    done = run("reconstruct", "run", "--data", "whole.parquet", "--out", "made.parquet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert bulk(tmp_path / "run", tmp_path / "in", tmp_path / "out", "reconstruct").complete
+    found, expected = union(tmp_path / "out"), pyarrow.parquet.read_table(tmp_path / "made.parquet")
+    assert found.drop_columns("row").equals(expected.replace_schema_metadata())
+    assert bulk(tmp_path / "run", tmp_path / "in", tmp_path / "scores", "score").complete
+    run("score", "run", "--data", "whole.parquet", "--out", "scores.npy", cwd=tmp_path)
+    np.testing.assert_array_equal(union(tmp_path / "scores")["score"].to_numpy(), np.load(tmp_path / "scores.npy"))
+
+
 @pytest.mark.thorough
 def test_the_command_uses_several_processes(models: Path, inputs: Path, tmp_path: Path) -> None:
     words = [

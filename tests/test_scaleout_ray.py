@@ -63,8 +63,8 @@ def nodes() -> Iterator[Cluster]:
         yield found
 
 
-def started(work: Path, out: str, address: str) -> subprocess.Popen[str]:
-    words = ["score", "exported", "--data", "in/*.parquet", "--out", out, "--keep", "key"]
+def started(work: Path, out: str, address: str, data: str = "in/*.parquet") -> subprocess.Popen[str]:
+    words = ["score", "exported", "--data", data, "--out", out, "--keep", "key"]
     return subprocess.Popen(
         [sys.executable, "-m", "isthmus", *words, "--engine", "ray", "--address", address],
         cwd=work,
@@ -112,15 +112,17 @@ def test_the_driver_is_killed_and_started_again(work: Path, nodes: Cluster) -> N
 
 def test_tasks_that_die_of_memory_are_named_and_done_later(work: Path, nodes: Cluster) -> None:
     """A node that takes any use of memory for too much ends each task."""
+    few = "in/part-0[01].parquet"
     with cluster(ENVIRONMENT | {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "20"}) as small:
-        code, _, said = ended(started(work, "memory", small.address))
+        code, output, said = ended(started(work, "memory", small.address, few))
     assert code == 1
-    assert "no result for part-" in said or "no results for part-" in said
-    lost, doubled = counted(work, "memory")
-    assert lost > 0
-    assert doubled == 0
-    assert ended(started(work, "memory", nodes.address))[0] == 0
-    assert counted(work, "memory") == (0, 0)
+    assert output.count("it used too much memory, and its node ended it") == 2
+    assert "no results for part-00.parquet, rows 0 to 29,999, part-01.parquet" in said.splitlines()[-1]
+    assert not list((work / "memory").glob("*.parquet"))
+    code, output, said = ended(started(work, "memory", nodes.address, few))
+    assert code == 0, said
+    assert "it used too much memory" not in output
+    assert counted(work, "memory") == ((FILES - 2) * ROWS, 0)
 
 
 def test_an_address_where_no_cluster_is_gets_a_sentence(work: Path) -> None:

@@ -154,6 +154,20 @@ def test_large_files_are_cut_at_row_groups(models: Path, tmp_path: Path, monkeyp
 
 
 @pytest.mark.thorough
+def test_columns_in_the_names_of_folders_are_columns(models: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"in/c={number}").mkdir(parents=True)
+        part = table(number).drop_columns("c")
+        pyarrow.parquet.write_table(part, tmp_path / f"in/c={number}/part.parquet")
+    bulk(models / "ae.safetensors", tmp_path / "in", tmp_path / "out", keep=["c"])
+    found = union(tmp_path / "out")
+    assert found["c"].to_pylist() == [0] * ROWS + [1] * ROWS
+    parts = [table(number).drop_columns(["key", "c"]).append_column("c", [[number] * ROWS]) for number in range(2)]
+    expected = isthmus.load(models / "ae.safetensors").encode(pyarrow.concat_tables(parts))
+    np.testing.assert_array_equal(codes_of(found), expected)
+
+
+@pytest.mark.thorough
 def test_arrays_are_read_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.scaleout.inputs._SLICE", 30)
     monkeypatch.setattr("isthmus.scaleout.tasks._ROWS", 60)

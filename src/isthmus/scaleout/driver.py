@@ -177,9 +177,9 @@ def prepare(job: Job, files: FileSet, notes: Sequence[str] = ()) -> Bulk:
         RecordError: a column of the results would have the name of another one.
     """
     described, broken = list[InputFile](), list[Failure]()
-    for path, name in zip(files.files, files.names(), strict=True):
+    for number, name in enumerate(files.names()):
         try:
-            described.append(describe(files, path, name))
+            described.append(describe(files, number))
         except (DataError, OSError) as error:
             broken.append(Failure(name, str(error)))
     if not described:

@@ -35,6 +35,7 @@ class InputFile(NamedTuple):
         sizes: the rows of each block: a row group, a record batch, or a slice of an array.
         columns: the names of the columns; None for an array.
         width: the values of a row.
+        constants: the columns in the names of its folders, such as year=2024/: names and values. `columns` has them too.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class InputFile(NamedTuple):
     sizes: tuple[int, ...]
     columns: tuple[str, ...] | None
     width: int
+    constants: tuple[tuple[str, int | str | None], ...] = ()
 
 
 class Rows(NamedTuple):
@@ -68,17 +70,23 @@ def columns_of(path: Path, kind: str) -> tuple[str, ...]:
         return tuple(pyarrow().ipc.open_file(file).schema.names)
 
 
-def describe(files: FileSet, path: Path, name: str) -> InputFile:
-    """A file without its values.
+def describe(files: FileSet, number: int) -> InputFile:
+    """One of the files, without its values.
 
     Raises:
         DataError: it is damaged.
     """
+    path = files.files[number]
     stat = path.stat()
     how = {"parquet": _describe_parquet, "arrow": _describe_arrow, "npy": _describe_npy}[files.format]
     with _damage_as_data_error(path):
         footer, sizes, columns, width = how(path)
-    return InputFile(path.absolute(), name, files.format, stat.st_size, stat.st_mtime_ns, footer, sizes, columns, width)
+    own, name = set(columns or ()), path.relative_to(files.base).as_posix()
+    constants = tuple((each.name, each.values[number]) for each in files.partitions if each.name not in own)
+    if columns is not None:
+        columns = (*columns, *(name for name, _ in constants))
+    described = (footer, sizes, columns, width, constants)
+    return InputFile(path.absolute(), name, files.format, stat.st_size, stat.st_mtime_ns, *described)
 
 
 def check_unchanged(path: Path, size: int, mtime_ns: int) -> None:

@@ -32,6 +32,7 @@ class Task(NamedTuple):
         rows: the number of rows.
         key: the hash of the task and of its job.
         out: the name of the file of the result.
+        constants: the columns in the names of the folders of the file, as names and values.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Task(NamedTuple):
     rows: int
     key: str
     out: str
+    constants: tuple[tuple[str, int | str | None], ...] = ()
 
     @property
     def where(self) -> str:
@@ -75,7 +77,7 @@ def _tasks(job: Job, file: InputFile) -> Iterator[Task]:
         stem = _UNREADABLE.sub("-", str(PurePosixPath(file.name).with_suffix(""))).lstrip("._-")[:_STEM] or "rows"
         yield Task(
             str(file.path), file.name, file.kind, file.size, file.mtime_ns, file.footer, blocks.start, blocks.stop,
-            first, rows, key, f"{stem}-{number:05d}-{key[:16]}.parquet",
+            first, rows, key, f"{stem}-{number:05d}-{key[:16]}.parquet", file.constants,
         )  # fmt: skip
         first += rows
 

@@ -134,12 +134,19 @@ def _content(job: Job, task: Task, computation: Computation, base: str) -> Itera
 def _parts(job: Job, task: Task, computation: Computation) -> Iterator[Rows]:
     """The rows of a task, some at a time, of the columns that are needed."""
     at_once = max(1, min(_ROWS, _VALUES // computation.width))
-    columns = None
-    if task.kind != "npy":
-        there = columns_of(Path(task.path), task.kind)
-        wanted = {*computation.wanted(there), *kept(job, computation, there)}
-        columns = [name for name in there if name in wanted]
-    yield from rows_of(Path(task.path), task.kind, range(task.begin, task.end), task.first, at_once, columns)
+    path, blocks = Path(task.path), range(task.begin, task.end)
+    if task.kind == "npy":
+        yield from rows_of(path, task.kind, blocks, task.first, at_once, None)
+        return
+    own, constants = columns_of(path, task.kind), dict(task.constants)
+    there = (*own, *constants)
+    wanted = {*computation.wanted(there), *kept(job, computation, there)}
+    columns = [name for name in own if name in wanted]
+    for part in rows_of(path, task.kind, blocks, task.first, at_once, columns):
+        table = part.values
+        for name in filter(wanted.__contains__, constants):
+            table = table.append_column(name, pyarrow().array([constants[name]] * len(table)))
+        yield Rows(part.first, table)
 
 
 def kept(job: Job, computation: Computation, columns: tuple[str, ...]) -> tuple[str, ...]:

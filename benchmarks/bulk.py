@@ -121,26 +121,41 @@ def measured(way: str, folder: Path) -> Measured:
     shutil.rmtree(out, ignore_errors=True)
     words = ["-m", "isthmus", "encode", "model.safetensors", "--data", "in", "--out", "out", *(options or [])]
     command = [sys.executable, *(words if options is not None else ["-c", LOOP, str(folder), str(out)])]
-    before, least, over = available(), [available()], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.1):
-            least.append(available())
-
-    thread = threading.Thread(target=watch)
-    thread.start()
+    before, least, largest, over = available(), [available()], [0], threading.Event()
     began = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
     )
-    _, status, usage = os.wait4(process.pid, 0)
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            least.append(available())
+            largest.append(largest_of(process.pid))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    process.wait()
     seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
     over.set()
     thread.join()
     if process.returncode:
         sys.exit(f"{way} failed")
-    return Measured(seconds, usage.ru_maxrss / 1024, (before - min(least)) / 2**20)
+    return Measured(seconds, max(largest) / 2**20, (before - min(least)) / 2**20)
+
+
+def largest_of(pid: int) -> int:
+    """The memory of the largest process of a command, in bytes: of the process, those that it started, and so on."""
+    parents, sizes = dict[int, int](), dict[int, int]()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(stat.parent.name)], sizes[int(stat.parent.name)] = int(fields[1]), int(fields[21])
+    ours = {pid}
+    while more := {each for each, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return max((sizes.get(each, 0) for each in ours), default=0) * os.sysconf("SC_PAGE_SIZE")
 
 
 def available() -> int:

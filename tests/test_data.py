@@ -440,7 +440,7 @@ print(peak() - before)
 
 @pytest.mark.promise(13)
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's own figures of memory are read")
-@pytest.mark.parametrize("kind", ["npy", "parquet"])
+@pytest.mark.parametrize("kind", ["npy", "parquet", "folder"])
 @pytest.mark.thorough
 def test_two_gigabytes_train_within_600_mebibytes(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{kind}"
@@ -454,10 +454,14 @@ def test_two_gigabytes_train_within_600_mebibytes(kind: str, tmp_path: Path) -> 
     else:
         columns = {f"c{i}": np.tile(rng.random(1000), 260) for i in range(100)}
         table = pa.table(columns)
+    if kind == "folder":
+        path.mkdir()
+        for number in range(10):
+            pyarrow.parquet.write_table(table, path / f"{number}.parquet", compression="zstd")
+    elif kind == "parquet":
         with pyarrow.parquet.ParquetWriter(path, table.schema, compression="zstd") as writer:
             for _ in range(10):
                 writer.write_table(table)
-        del table, columns
     done = subprocess.run([sys.executable, "-c", LARGE, path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 600

@@ -109,7 +109,7 @@ def test_the_error_for_an_unknown_kind_of_file_lists_the_supported_ones(tmp_path
     (tmp_path / "x.doc").write_text("x")
     with pytest.raises(
         DataError,
-        match=r"\.npy, \.npz, \.mtx, \.h5ad, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet, \.wav, an image or a folder of images",
+        match=r"\.npy, \.npz, \.mtx, \.h5ad, \.idx, \.idx\.gz, \.csv, \.tsv, \.parquet, \.arrow, \.feather, \.wav, an image or a folder",
     ):
         read(tmp_path / "x.doc")
 

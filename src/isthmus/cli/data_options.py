@@ -22,7 +22,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="mnist, fashion_mnist, digits, or a path: .npy .npz .mtx .idx .csv .xlsx .parquet .wav, an image, a folder of images or WAV.",
+        help="mnist, fashion_mnist, digits, or a path: .npy .npz .mtx .idx .csv .xlsx .parquet .arrow .wav, an image, a folder of images, "
+        "WAV, Parquet, Arrow or .npy files, or a pattern such as 'folder/*.parquet'.",
     ),
 ]
 
@@ -101,6 +102,13 @@ READ = {
         _option(
             "The column (or .npz array) with groups, such as patients: a split keeps each group in one part. Of a series: the machine "
             "of each row. It is not a feature."
+        ),
+    ],
+    "hold_out": Annotated[
+        str | None,
+        _option(
+            "What is held out of several files: rows, or whole files, drawn by their names; default: rows.",
+            "rows|files",
         ),
     ],
     "header": Annotated[str | None, _option("Whether the first row of a table contains the column names.", "yes|no")],
@@ -183,7 +191,7 @@ READ = {
         str | None,
         _option(
             "Memory for decoded images, such as 4GB; a folder that takes more is read from its files in each epoch. Default: a quarter of "
-            "the available memory.",
+            "the available memory. Of Parquet, Arrow and several .npy files: memory for their values; default: 256 MiB.",
             "SIZE",
         ),
     ],

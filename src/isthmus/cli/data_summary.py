@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import count, islice
+from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def _print_data(data: str, options: ReadOptions) -> None:
     rows = [] if dataset is None else _print_dataset(dataset, contents)
     for name, kind in list(contents.items())[: max(_MAX_COLUMNS - len(rows), 0)]:
         missing = "-"
-        if dataset is not None:
+        if dataset is not None and texts.found(name):
             kind, n_missing, n = text_content(texts.labels(name), options.na_values)
             missing = _count_and_fraction(n_missing, n)
         rows.append([printable(name), kind, missing, "-", "-", "-"])
@@ -115,8 +115,11 @@ def _numeric_rows(table: NDArray[Any], names: Sequence[str]) -> list[list[str]]:
     """The rows of the table of columns, of the columns of numbers of a table, or the channels of a series."""
     import numpy as np
 
+    from isthmus.data.blocks import BlockRows
     from isthmus.data.tables.summary import numeric_content
 
+    if isinstance(table, BlockRows):
+        return _rows_of_totals(table, names)
     rows = []
     for column, name in enumerate(names[:_MAX_COLUMNS]):
         values = np.asarray(table[:, column], float)
@@ -125,6 +128,22 @@ def _numeric_rows(table: NDArray[Any], names: Sequence[str]) -> list[list[str]]:
         rows.append(
             [name, numeric_content(values), _count_and_fraction(len(values) - len(known), len(values)), *statistics]
         )
+    return rows
+
+
+def _rows_of_totals(table: NDArray[Any], names: Sequence[str]) -> list[list[str]]:
+    """`_numeric_rows` of rows that are not in memory: they are read once. Whether all values differ is not searched."""
+    from isthmus.data.tables.summary import totals_of
+
+    rows = []
+    totals = totals_of(table, dict.fromkeys(range(len(names[:_MAX_COLUMNS])), 0))
+    for name, each in zip(names, totals.values(), strict=False):
+        constant = ", constant" if each.low == each.high else ""
+        statistics = [f"{value:.6g}" for value in (each.low, each.mean, each.high)]
+        if each.n == each.n_missing:
+            rows.append([name, "nothing", _count_and_fraction(each.n_missing, each.n), "-", "-", "-"])
+        else:
+            rows.append([name, f"numbers{constant}", _count_and_fraction(each.n_missing, each.n), *statistics])
     return rows
 
 
@@ -140,15 +159,14 @@ def _n_left_out(dataset: Dataset | None) -> int:
 
 def _encoded_rows(dataset: Dataset, table: TableEncoding) -> list[list[str]]:
     """The rows of the table of columns: those with an encoding, then those that are left out."""
-    import numpy as np
+    from isthmus.data.tables.summary import encoded_content, totals_of
 
-    from isthmus.data.tables.summary import encoded_content
-
-    rows, begin, train = list[list[str]](), 0, np.asarray(dataset.train)
-    for column in table.columns[:_MAX_COLUMNS]:
-        values, begin = train[:, begin], begin + column.width
-        content, *statistics = encoded_content(column, values)
-        missing = _count_and_fraction(int(np.isnan(values).sum()), len(values))
+    columns, begins = table.columns[:_MAX_COLUMNS], [*accumulate((each.width for each in table.columns), initial=0)]
+    totals = totals_of(dataset.train, {begins[at]: len(column.categories) for at, column in enumerate(columns)})
+    rows = list[list[str]]()
+    for column, begin in zip(columns, begins, strict=False):
+        content, *statistics = encoded_content(column, totals[begin])
+        missing = _count_and_fraction(totals[begin].n_missing, totals[begin].n)
         rows.append([printable(column.name), content, missing, *statistics])
     left_out = [[printable(name), f"left out: {reason}", "-", "-", "-", "-"] for name, reason in table.left_out]
     return [*rows, *left_out[: _MAX_COLUMNS - len(rows)]]

@@ -170,6 +170,8 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
             f"--out {path}: a .csv file requires a table, but these examples have shape {ae.shape_}: "
             "give a name that ends in .npy"
         )
+    if dataset.table is not None and dataset.frame is None and path.suffix in _OF_FRAMES:
+        raise RecordError(f"--out {path}: {dataset.name} stays in its files: give a .npy file, or more --cache")
     examples = Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions(), dataset.table)
     values = ae.impute(examples, dataset.train_labels)
     if dataset.table is not None and path.suffix in _OF_FRAMES:
@@ -202,7 +204,7 @@ def _print_imputed(dataset: Dataset, size: int) -> None:
     from isthmus.data.missing import count_missing
 
     n_missing = count_missing(dataset.train)
-    if dataset.table is not None:
+    if dataset.table is not None and dataset.frame is not None:
         n_missing, size = dataset.table.count_missing(dataset.frame), len(dataset.train) * len(dataset.table.columns)
     print_line(f"imputed: {counted(n_missing, 'missing value')} of {size:,}")
 

@@ -14,6 +14,10 @@ Modules in reading order:
     dataset         Dataset: examples, labels, split, source and license
     non_numeric     errors about values that are not numeric
     lazy_rows       rows that become an ordinary array block by block
+    block_cache     the blocks of rows that were read last
+    block_selections  which rows of blocks are selected, and how they are converted
+    blocks          BlockRows: rows in blocks that are read when they are needed
+    array_likes     arrays of other libraries that stay in their files, such as those of h5py and Zarr
     sparse_rows     sparse matrices, which become dense block by block
     context_array   examples that carry the context of each row
     memmap          rows of a memory map, of a sparse matrix, or of images in their files
@@ -40,10 +44,14 @@ Modules in reading order:
     row_roles       columns of weights and of groups
     file_formats    the format of a file, and the options that apply to it
     pairs           targets of examples, matched by file name, by id or by row
+    array_datasets  files of one array, or of images, as data sets
+    npy_shards      .npy files that are parts of one array
     readers         load and read: the reader for a name or a path
     growing_series  a series in a text file that another program appends to
 """
 
+from isthmus.data.array_likes import ArrayLikeRows
+from isthmus.data.blocks import BlockRows
 from isthmus.data.builtin import *  # noqa: F403  (builtin.__all__ is the only list of names)
 from isthmus.data.builtin import __all__ as _builtin
 from isthmus.data.dataset import Dataset
@@ -55,6 +63,8 @@ from isthmus.data.sparse_rows import SparseRows
 from isthmus.data.validation import Examples, as_examples
 
 __all__ = [
+    "ArrayLikeRows",
+    "BlockRows",
     "Dataset",
     "Examples",
     "ImageArray",

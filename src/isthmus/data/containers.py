@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.array_likes import array_like_rows
 from isthmus.data.context_array import without_subclass
 from isthmus.data.labels import is_a
 from isthmus.data.lazy_rows import LazyRows
@@ -64,6 +65,8 @@ def unwrapped(X: Any, shape: tuple[int, ...] | None = None) -> Unwrapped:
         return Unwrapped(np.ma.filled(X.astype(np.float64), np.nan))
     if isinstance(X, np.memmap):
         return Unwrapped(X)
+    if not isinstance(X, np.ndarray) and (rows := array_like_rows(X)) is not None:
+        return Unwrapped(rows)
     if not isinstance(X, np.ndarray):
         _reject_other_objects(X, shape)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -59,6 +59,7 @@ class Dataset:
         weights: the weight of each training example (n,), or None.
         groups: the group of each training example (n,), None where it is missing; or None. A split keeps groups together.
         groups_name: the name of their column or array, or None.
+        hold_out: for rows in blocks, what a split draws: rows, or whole files.
         rate: of sound, the samples per second; None for other data.
         kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
     """
@@ -92,6 +93,7 @@ class Dataset:
     groups: Array | None = None
     groups_name: str | None = None
     rate: int | None = None
+    hold_out: Literal["rows", "files"] = "rows"
 
     def __post_init__(self) -> None:
         if self.kind == "images":  # mark the arrays too, so that slices keep their kind

@@ -15,7 +15,7 @@ from isthmus.io.files import shown
 __all__ = ["check_options", "format_of"]
 
 _SUFFIXES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet", ".xlsx": "excel", ".xlsm": "excel"}
-_SUFFIXES |= {".mtx": "mtx", ".h5ad": "h5ad"}
+_SUFFIXES |= {".mtx": "mtx", ".h5ad": "h5ad", ".arrow": "parquet", ".feather": "parquet", ".ipc": "parquet"}
 _SUFFIXES |= dict.fromkeys((".csv", ".tsv", ".txt", ".tab", ".dat"), "text")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # of text files
 _TABLE = {"labels", "columns", "drop", "id", "kinds", "na_values", "weights", *SERIES}
@@ -29,7 +29,9 @@ _OPTIONS = {  # the valid options of each reader
     "h5ad": {"labels"},
     "text": {*_TABLE, "header", "delimiter", "decimal", "comment", "encoding", "skip_lines"},
     "excel": {*_TABLE, "header", "decimal", "sheet", "skip_lines"},
-    "parquet": _TABLE,
+    "parquet": {*_TABLE, "cache"},
+    "parquet files": {*_TABLE, "cache", "hold_out"},
+    "npy files": {"cache", "hold_out"},
 }
 _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "header"), "a table") | {
     "labels": "a table, .npz or .h5ad file",
@@ -37,16 +39,16 @@ _APPLIES_TO = dict.fromkeys(("columns", "drop", "id", "kinds", "na_values", "hea
     **dict.fromkeys(("time", "gap"), "a table"),
     **dict.fromkeys(("window", "step"), "a table, .npy or WAV file"),
     "pad": "a table or .npy file",
-    **dict.fromkeys(
-        ("resize", "fit", "patches", "split", "pages", "skip_broken", "cache"), "an image or a folder of images"
-    ),
+    **dict.fromkeys(("resize", "fit", "patches", "split", "pages", "skip_broken"), "an image or a folder of images"),
+    "hold_out": "a folder or pattern of Parquet, Arrow or .npy files",
+    "cache": "a folder of images, a Parquet or Arrow file, or several files",
     "sheet": "an Excel file",
     "skip_lines": "a text or Excel file",
     **dict.fromkeys(("delimiter", "decimal", "comment", "encoding"), "a text file"),
 }
 _KINDS = (
-    ".npy, .npz, .mtx, .h5ad, .idx, .idx.gz, .csv, .tsv, .parquet, .wav, an image or a folder of images or of WAV files; or .txt, "
-    ".dat, .xlsx, or text as .gz, .bz2, .xz, .zst, .zip"
+    ".npy, .npz, .mtx, .h5ad, .idx, .idx.gz, .csv, .tsv, .parquet, .arrow, .feather, .wav, an image or a folder of images or of WAV files; "
+    "or .txt, .dat, .xlsx, or text as .gz, .bz2, .xz, .zst, .zip"
 )
 _IDX = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")
 

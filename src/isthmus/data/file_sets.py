@@ -62,6 +62,20 @@ class FileSet(NamedTuple):
     format: Format = "parquet"
     notes: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> Literal["parquet", "npy"]:
+        """The reader of the files: columns with types, or arrays."""
+        return "npy" if self.format == "npy" else "parquet"
+
+    @property
+    def title(self) -> str:
+        """A short name of the data set: that of the folder, or the pattern with the last folder before it."""
+        path = Path(self.pattern)
+        if os.path.lexists(path):
+            return path.name
+        first = next((number for number, part in enumerate(path.parts) if _MAGIC.search(part)), 0)
+        return "/".join(path.parts[max(0, first - 1) :])
+
     def names(self) -> tuple[str, ...]:
         """The names of the files relative to `base`, with / between folders."""
         return tuple(file.relative_to(self.base).as_posix() for file in self.files)

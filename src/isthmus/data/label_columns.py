@@ -13,7 +13,7 @@ from isthmus.data.label_values import as_objects, missing_labels, narrow
 from isthmus.data.labels import is_finite_number, unlabeled
 from isthmus.text import printable
 
-__all__ = ["ids_from_values", "labels_from_cells", "labels_from_column", "labels_from_values"]
+__all__ = ["ids_from_values", "labels_from_cells", "labels_from_codes", "labels_from_column", "labels_from_values"]
 
 Array = npt.NDArray[Any]
 
@@ -65,6 +65,22 @@ def labels_from_column(values: Sequence[Any]) -> tuple[Array, tuple[str, ...]]:
     """The labels of a column of typed values, (n,), and notes for the user."""
     labels = labels_from_values(values)
     return labels, _notes((), set(), unlabeled(labels), len(values))
+
+
+def labels_from_codes(values: Sequence[Any], codes: npt.NDArray[np.integer[Any]]) -> tuple[Array, tuple[str, ...]]:
+    """`labels_from_column` of values that are stored as the numbers of the different ones.
+
+    Args:
+        values: the different values.
+        codes: (n,) their numbers; -1 for a missing value.
+    """
+    objects = as_objects([*values, None])
+    missing = missing_labels(objects)
+    n_missing = int(missing[codes].sum())
+    if n_missing:
+        objects[missing] = None
+        return objects[codes], _notes((), set(), n_missing, len(codes))
+    return (labels_from_values(list(values))[codes] if len(values) else np.empty(0, object)), ()
 
 
 def _conversion(words: set[str]) -> Any:

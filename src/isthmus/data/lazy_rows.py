@@ -19,11 +19,11 @@ class LazyRows:
     A slice, a mask or row numbers select rows, which stay as they are. NumPy makes an ordinary array of them, as of any array-like object.
 
     Attributes:
-        kind: what the rows are.
+        kind: what the rows are; None where it is inferred, as for an array.
         context: (n, c), the context of each row for a conditional autoencoder, or None.
     """
 
-    kind: Literal["table", "images"]
+    kind: Literal["table", "images"] | None
     context: Array | None
 
     @property

@@ -13,6 +13,25 @@ from isthmus.text import printable
 __all__ = ["Positions", "position"]
 
 Array = npt.NDArray[Any]
+_EACH = 1 << 13  # bytes of a mask for each count of the rows before
+
+
+class _MaskedRows:
+    """The row numbers of a mask (n,), which is all that is stored of them."""
+
+    def __init__(self, mask: Array) -> None:
+        self.mask = np.packbits(mask)
+        self.before = np.concatenate(
+            [np.zeros(1, np.int64), np.cumsum(np.bitwise_count(self.mask), dtype=np.int64)[_EACH - 1 :: _EACH]]
+        )
+
+    def __getitem__(self, key: Any) -> Any:
+        """The row number in a place, or an array of those in several places."""
+        if not isinstance(key, int | np.integer):
+            return np.flatnonzero(np.unpackbits(self.mask))[key]
+        part = int(self.before.searchsorted(key, side="right")) - 1
+        rows = np.flatnonzero(np.unpackbits(self.mask[part * _EACH : (part + 1) * _EACH]))
+        return part * _EACH * 8 + int(rows[key - self.before[part]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +50,16 @@ class Positions:
     columns: tuple[str, ...] | None = None
     file: str = ""
     lines: Array | None = None
-    rows: Array | None = None
+    rows: Array | _MaskedRows | None = None
     part: str = ""
     row_name: str = "row"
 
     def some(self, rows: Any) -> Positions:
-        """The locations of a subset: a slice, or row numbers; None means all."""
+        """The locations of a subset: a slice, row numbers, or a mask (n,); None means all."""
         if rows is None:
             return self
+        if isinstance(rows, np.ndarray) and rows.dtype == bool and self.rows is None:
+            return replace(self, rows=_MaskedRows(rows))
         if self.rows is not None:
             return replace(self, rows=self.rows[rows])
         if not isinstance(rows, slice):

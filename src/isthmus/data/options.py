@@ -112,7 +112,8 @@ class ReadOptions(Record):
         skip_broken: whether damaged and too large images are skipped and reported; otherwise the first one is an error.
         cache: the memory for decoded images, in bytes or as a text such as "4GB". A folder whose images take more stays in its files:
             images are decoded in each epoch, and as many as fit into this memory stay decoded. 0: none does. By default a quarter of the
-            memory that is available. All results are the same.
+            memory that is available. All results are the same. Of Parquet and Arrow files, and of several .npy files, the memory for
+            all values, 256 MiB by default: more stay in their files, and training reads the examples in another random order.
         columns: the columns of a table that are features: names, patterns such as "gene_*", or several with commas. Others are left out.
         drop: the columns of a table to leave out, written in the same way.
         kinds: what columns of a table mean, by name: {"zip": "category", "size": ["S", "M", "L"], "note": "drop"}. A kind is one of number,
@@ -122,6 +123,7 @@ class ReadOptions(Record):
         weights: the column of a table, or the array of a .npz file, with the weights of the examples in training. It is not a feature.
         by: the column of a table, or the array of a .npz file, with the groups of the examples, such as patients. A split keeps each
             group in one part. It is not a feature. Of a series: the column with the machine of each row.
+        hold_out: what a run holds out of several files: "rows", or whole "files", of which about a tenth are drawn by their names.
         header: whether the first row of a table has the column names.
         na_values: further marks of a missing value, such as "-999".
         delimiter: the delimiter of cells in a text file: one character, or "blanks" for any number of blanks.
@@ -153,6 +155,7 @@ class ReadOptions(Record):
     id: Word = None
     weights: Word = None
     by: Word = None
+    hold_out: Literal["rows", "files"] = "rows"
     header: bool | None = None
     na_values: Words = ()
     delimiter: str | None = None

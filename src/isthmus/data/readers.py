@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import signature
@@ -14,15 +14,15 @@ from typing import Any
 import numpy.typing as npt
 
 from isthmus.data import builtin
-from isthmus.data.annotated import annotated_dataset, read_h5ad
-from isthmus.data.arrays import read_npy, read_npz
+from isthmus.data.annotated import annotated_dataset
+from isthmus.data.array_datasets import read_arrays, with_checked_parts
+from isthmus.data.arrays import read_npz
 from isthmus.data.containers import column_names, is_annotated
 from isthmus.data.dataset import Dataset
 from isthmus.data.file_formats import check_options, format_of
-from isthmus.data.idx import read_idx
-from isthmus.data.images import read_images
-from isthmus.data.kinds import kind_of
+from isthmus.data.file_sets import FileSet, file_set, is_file_set
 from isthmus.data.label_classes import similar_names_note
+from isthmus.data.npy_shards import read_shards
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.row_roles import role_names, with_roles
 from isthmus.data.series.of_table import (
@@ -36,12 +36,13 @@ from isthmus.data.series.of_table import (
 )
 from isthmus.data.series.windows import Windows
 from isthmus.data.sound.folder import holds_sound
-from isthmus.data.sound.windows import read_sound, sound_rows
-from isthmus.data.sparse_files import read_mtx
+from isthmus.data.sound.windows import read_sound
 from isthmus.data.tables.frame import frame_column, read_frame
 from isthmus.data.tables.growing import FilePart
+from isthmus.data.tables.large_tables import read_large
 from isthmus.data.tables.mixed_tables import read_columns
-from isthmus.data.tables.parquet_tables import read_parquet
+from isthmus.data.tables.parquet_tables import read_files
+from isthmus.data.tables.table_files import TableFiles
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.data.tables.text_tables import read_csv, read_excel
 from isthmus.errors import DataError
@@ -51,7 +52,7 @@ __all__ = ["load", "names", "read", "read_appended", "read_labeled_windows", "re
 
 Array = npt.NDArray[Any]
 
-_TABLES = {"text": read_csv, "excel": read_excel, "parquet": read_parquet}
+_TABLES: dict[str, Any] = {"text": read_csv, "excel": read_excel, "parquet": read_files}
 
 
 def names() -> tuple[str, ...]:
@@ -103,7 +104,7 @@ def load(
         downloads = "download" in signature(function).parameters
         dataset: Dataset = function(download=download) if downloads else function()
         return dataset
-    if os.path.lexists(text):
+    if os.path.lexists(text) or is_file_set(text):
         return read(text, options, reused=reused)
     if os.sep in text or Path(text).suffix:
         raise FileNotFoundError(f"there is no file or folder {shown(text)}: check the path")
@@ -119,16 +120,18 @@ def read(
     reused: Reused | None = None,
     **named: Any,
 ) -> Dataset:
-    """Reads your own data: .npy (memory-mapped), .npz, .mtx, IDX, text table, Excel, Parquet, WAV, image, folder, or data frame.
+    """Reads your own data: .npy (memory-mapped), .npz, .mtx, IDX, text table, Excel, Parquet, Arrow, WAV, image, folder, or data frame.
 
     Args:
-        path: a regular file, not a symbolic link; a folder of images or WAV files; a pandas, polars or pyarrow frame; or an AnnData object.
+        path: a regular file, not a symbolic link; a folder of images, WAV, Parquet, Arrow or .npy files, or a pattern of the last three,
+            such as "folder/*.parquet"; a pandas, polars or pyarrow frame; or an AnnData object.
         options: how to read it; by default this is detected from the file.
         reused: the run that the examples are for. Its columns are selected by name, and its options are the defaults.
         named: fields of `ReadOptions` by name: read("x.csv", labels="kind", drop="comment").
 
     Returns:
         The data set, with arrays (n, *shape). A matrix of scipy.sparse.save_npz or of a Matrix Market file stays sparse (`SparseRows`).
+        The rows of large Parquet and Arrow files, and of many large .npy files, stay in the files.
 
     Raises:
         FileNotFoundError: there is no file or folder at the path.
@@ -230,70 +233,58 @@ def _read(
             "or the result of collect() of a lazy frame"
         )
     path = Path(path)
-    if not os.path.lexists(path):
+    files = file_set(path) if is_file_set(path) else None
+    if files is None and not os.path.lexists(path):
         raise FileNotFoundError(f"there is no file or folder {shown(path)}: check the path")
-    kind = format_of(path)
-    check_options(path, kind, options)
+    kind = format_of(path) if files is None else files.kind
+    check_options(path, kind if files is None else f"{kind} files", options)
+    if files is not None and kind == "npy":
+        return read_shards(files, options), TextColumns()
     own, roles = options, role_names(options, reused)
     if reused is not None:  # its label and ID columns are optional, and the readers of tables search for them
         optional = reused.options.replace(
             labels=None, id=None, weights=None, by=None, skip_broken=False, cache=None, skip_lines=()
         )
         options = options.over(optional)
-    if kind in _TABLES:
-        typed_id = (options.id or (None if reused is None else reused.options.id)) if kind == "parquet" else None
+    if kind == "parquet":
+        tables = TableFiles(files or FileSet((path,), path.parent, os.fspath(path)))
+        if (large := read_large(tables, options, reused, roles)) is not None:
+            return with_roles(large.read(), own, reused, large.held), TextColumns()
+        typed_id = options.id or (None if reused is None else reused.options.id)
         beside = (*roles, *([] if typed_id is None else [typed_id]))
-        wanted = tuple(dict.fromkeys((*names, *beside)))
-        reader = partial(_TABLES[kind], path) if part is None else partial(read_csv, path, part=part)
-        dataset, texts = read_columns(reader, options, reused, wanted)
-        if dataset.frame is not None:  # completed tables keep these columns
-            dataset = replace(dataset, frame=texts.beside(dataset.frame, beside))
-        return with_roles(dataset, own, reused, partial(_collected, texts)), texts
+        return _read_table(partial(read_files, tables), own, options, reused, names, beside)
+    if kind in _TABLES:
+        read = partial(_TABLES[kind], path) if part is None else partial(read_csv, path, part=part)
+        return _read_table(read, own, options, reused, names, roles)
     if kind == "npz":
         dataset, others = read_npz(path, options.labels, roles)
-        return with_roles(_with_checked_parts(dataset), own, reused, lambda name: others.get(name)), TextColumns()
-    return _read_arrays(path, kind, options, reused), TextColumns()
+        return with_roles(with_checked_parts(dataset), own, reused, lambda name: others.get(name)), TextColumns()
+    return read_arrays(path, kind, options, reused), TextColumns()
+
+
+def _read_table(
+    read: Callable[..., Dataset],
+    own: ReadOptions,
+    options: ReadOptions,
+    reused: Reused | None,
+    names: Sequence[str],
+    beside: Sequence[str],
+) -> tuple[Dataset, TextColumns]:
+    """The data set of a table that is read at once, and the cells of the columns of these names.
+
+    Args:
+        read: reads its columns of numbers, and collects the cells of others.
+        own: the user's options.
+        options: the user's, with those of the run.
+        reused, names: as for `_read`.
+        beside: the columns that are no features and that a completed table keeps.
+    """
+    dataset, texts = read_columns(read, options, reused, tuple(dict.fromkeys((*names, *beside))))
+    if dataset.frame is not None:
+        dataset = replace(dataset, frame=texts.beside(dataset.frame, beside))
+    return with_roles(dataset, own, reused, partial(_collected, texts)), texts
 
 
 def _collected(texts: TextColumns, name: str) -> list[Any] | None:
     """The cells of a column; None if there is no such column."""
     return texts.labels(name) if texts.found(name) else None
-
-
-def _read_arrays(path: Path, kind: str, options: ReadOptions, reused: Reused | None) -> Dataset:
-    """The data set of a file of one array, or of images."""
-    if kind == "images":
-        return read_images(path, options, reused)
-    if kind == "h5ad":
-        return read_h5ad(path, options)
-    if kind == "sound":
-        return sound_rows(path, reused)
-    if kind == "mtx":
-        return read_mtx(path)
-    if kind == "npy":
-        return _array_dataset(path, read_npy(path))
-    return _array_dataset(path, read_idx(path))
-
-
-def _array_dataset(path: Path, values: Array) -> Dataset:
-    """A data set of one array. uint8 with three or more axes is images."""
-    inferred = kind_of(values)
-    return Dataset(path.name, values, source=shown(path), kind="images" if inferred == "images" else None)
-
-
-def _with_checked_parts(data: Dataset) -> Dataset:
-    """The data set, after a check that the shapes of its parts and labels fit."""
-    for examples, labels in (
-        (data.train, data.train_labels),
-        (data.test, data.test_labels),
-        (data.validation, data.validation_labels),
-    ):
-        if labels is not None and (examples is None or labels.shape != examples.shape[:1]):
-            shape = "none" if examples is None else examples.shape
-            raise DataError(f"labels of shape {labels.shape} do not fit examples of shape {shape} in {data.source}")
-    if data.test is not None and data.test.shape[1:] != data.train.shape[1:]:
-        raise DataError(
-            f"test examples of shape {data.test.shape[1:]} do not fit the others of shape {data.train.shape[1:]} "
-            f"in {data.source}"
-        )
-    return data

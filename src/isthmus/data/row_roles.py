@@ -55,7 +55,9 @@ def with_roles(
     weights = groups = None
     if cells is not None:
         shown = printable(str(merged.weights))
-        values = [np.nan if each is None else _number(each) for each in cells]
+        values: Any = cells
+        if not isinstance(cells, np.ndarray) or cells.dtype == object:
+            values = [np.nan if each is None else _number(each) for each in cells]
         weights = sample_weights(values, n, f"the weight {shown} of {dataset.source}")
         notes.append(
             f"{shown} holds the weights of examples: they count in training, and evaluations count each example once"
@@ -66,7 +68,7 @@ def with_roles(
             raise DataError(
                 f"{printable(str(merged.by))} (--by, by=) of {dataset.source} has shape {shape}, for {n:,} examples: give each a group"
             )
-        groups = as_objects(list(labels))
+        groups = labels if isinstance(labels, np.ndarray) and labels.dtype == object else as_objects(list(labels))
         if dataset.test is not None:
             notes.append(
                 f"{dataset.name} has a test part of its own, which {printable(str(merged.by))} (--by, by=) does not change"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from isthmus.errors import DataError
 from isthmus.text import quoted
 
-__all__ = ["mean_one", "sample_weights"]
+__all__ = ["mean_one", "sample_weights", "weights_of"]
 
 Weights = NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float32).max)
@@ -67,3 +67,21 @@ def mean_one(weights: Weights) -> Weights | None:
     scaled: Weights = weights / weights.max()  # the sum of large weights would overflow
     scaled /= scaled.mean()
     return scaled
+
+
+def weights_of(weights: Weights, rows: NDArray[Any]) -> Weights | None:
+    """The weights of some examples with mean 1 over these; None if all are the same.
+
+    Args:
+        weights: (n,), not all zero for these examples.
+        rows: indices of examples, or a mask (n,).
+
+    Returns:
+        One weight for each index; for a mask (n,), as the examples keep their indices.
+    """
+    scaled = mean_one(weights[rows])
+    if scaled is None or rows.dtype != bool:
+        return scaled
+    every = weights.copy()
+    every[rows] = scaled
+    return every

@@ -137,7 +137,8 @@ def shaped_examples(
         table, values = own_features(X, kinds)
         X = Examples(values, table.features, "table", table=table)
     elif (known := table_of(X)) is not None:
-        X = Examples(np.asarray(X), known.features, "table", table=known)
+        rows: Any = X if isinstance(X, LazyRows) else np.asarray(X)
+        X = Examples(rows, known.features, "table", table=known)
     if isinstance(X, Examples) and X.table is not None and not X.table.agrees_with(kinds):
         raise RecordError(
             f"kinds={dict(kinds or {})!r} are not those that X was read with ({X.table.summary()}): pass the frame itself, or leave "

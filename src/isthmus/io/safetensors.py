@@ -227,5 +227,6 @@ def serialize(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> lis
 
 def _bytes(tensor: Tensor) -> memoryview:
     """The bytes of a tensor in memory."""
-    content: memoryview = tensor.reshape(-1).view(torch.uint8).numpy().data
+    flat = tensor.reshape(-1) if tensor.numel() else torch.empty(0, dtype=tensor.dtype)  # one of NumPy has the stride 0
+    content: memoryview = flat.view(torch.uint8).numpy().data
     return content

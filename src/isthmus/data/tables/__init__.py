@@ -28,8 +28,17 @@ Modules in reading order:
     text_columns     the cells of columns that are not read as numbers
     growing          a text file that another program appends to
     text_tables      text and Excel files as data sets
-    parquet_tables   Parquet files as data sets
+    arrow_files      a Parquet or Arrow file as groups of rows
+    unified_schemas  the types of the columns of several files
+    table_files      several such files as one table
+    parquet_tables   Parquet and Arrow files as data sets
+    encoded_datasets  a data set of columns of any kind, with its own encoding or that of a run
+    missing_words    words in columns of text that mean a missing value
     mixed_tables     a file with columns of any kind as a data set
+    table_blocks     the rows of files in blocks
+    column_summaries  a column of any length in few values
+    text_summaries   columns of texts and categories in few values
+    large_tables     files whose rows stay in them, as a data set
     frame            data frames as data sets
     summary          what the columns of a table hold
 """

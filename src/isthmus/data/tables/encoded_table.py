@@ -27,6 +27,22 @@ class EncodedTable(NamedTuple):
     unknown: dict[str, dict[str, int]]
     fractions: dict[str, int]
 
+    def joined(self, other: EncodedTable) -> EncodedTable:
+        """What training did not have of the values of two tables, with the features of the second one.
+
+        Args:
+            other: the second table.
+        """
+        unknown = {name: dict(labels) for name, labels in self.unknown.items()}
+        for name, labels in other.unknown.items():
+            own = unknown.setdefault(name, {})
+            for label, n in labels.items():
+                own[label] = own.get(label, 0) + n
+        fractions = dict(self.fractions)
+        for name, n in other.fractions.items():
+            fractions[name] = fractions.get(name, 0) + n
+        return EncodedTable(other.values, unknown, fractions)
+
     def sentence(self) -> str:
         """A sentence about the unknown categories; "" without any."""
         parts = [

@@ -11,8 +11,8 @@ from isthmus.data.dataset import Dataset
 from isthmus.data.label_columns import ids_from_values, labels_from_column
 from isthmus.data.options import ReadOptions, Reused
 from isthmus.data.tables.columns import check_kind_names, select_columns
+from isthmus.data.tables.encoded_datasets import encoded_dataset, known_dataset
 from isthmus.data.tables.frame_features import has_kinds
-from isthmus.data.tables.mixed_tables import encoded_dataset, known_dataset
 from isthmus.data.validation import as_examples, is_a
 from isthmus.errors import DataError
 

@@ -1,12 +1,9 @@
-"""A Parquet file as a data set. Its columns have types already."""
+"""Parquet and Arrow files as a data set. Their columns have types already."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,22 +18,20 @@ from isthmus.data.tables.column_kinds import is_text
 from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed, select_columns
 from isthmus.data.tables.id_columns import id_notes
 from isthmus.data.tables.number_columns import number_marks, without_marks
-from isthmus.data.tables.numbers import EXACT, rounded_note
+from isthmus.data.tables.numbers import rounded_note
 from isthmus.data.tables.row_arrays import MAX_IN_MEMORY, array_in_file
+from isthmus.data.tables.table_files import TableBatch, TableFiles, is_inexact
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.errors import DataError
-from isthmus.io.files import open_regular, shown
 from isthmus.io.memory_limit import check_memory
 
-__all__ = ["read_parquet"]
+__all__ = ["BATCH", "plain_texts", "read_files", "selected_columns"]
 
 Array = npt.NDArray[Any]
 
-_BATCH = 10_000  # rows read together
-_MAX_UNPACKED = 2**30  # bytes of values that any file may declare
+BATCH = 10_000  # rows read together
 _MAX_TEXT = 2**28  # bytes of the texts of a column in a batch
 _COPIES = 3  # of the texts in memory, while columns are joined
-_MAX_RATIO = 1000  # bytes of values that a larger file may declare for each of its bytes
 _INDEX = re.compile(r"__index_level_\d+__")  # the name that pandas gives an index without a name
 
 
@@ -58,44 +53,36 @@ class _Collected:
         self.labels, self.ids, self.inexact, self.texts = list[Any](), list[Any](), set[int](), texts
 
 
-def read_parquet(
-    path: Path, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
+def read_files(
+    files: TableFiles, options: ReadOptions, reused: Reused | None = None, texts: TextColumns | None = None
 ) -> Dataset:
-    """The numeric columns of a Parquet file, in the dtype that holds all of them. Nulls become NaN.
+    """The numeric columns of files, in the dtype that holds all of them. Nulls become NaN.
 
     Above 256 MiB the values are mapped from a temporary file.
 
     Args:
-        path: the file.
+        files: the files.
         options: which columns to use.
         reused: the run for which the examples are read.
         texts: collects the cells of columns that are not learned.
 
     Raises:
-        ModuleNotFoundError: pyarrow is not installed.
-        DataError: the file is damaged, or a column other than the labels is not numeric or has an extension type.
+        DataError: a file is damaged, or a column other than the labels is not numeric or has an extension type.
     """
-    arrow, name = pyarrow(), shown(path)
+    name = files.name
     collected = _Collected(texts or TextColumns(), number_marks(options.na_values))
-    with open_regular(path) as file:
-        with _damage_as_data_error(name):
-            table = arrow.parquet.ParquetFile(file)
-            columns, selected = _check_parquet(table, options, reused, name, collected.texts)
-            collected.plain = _plain_texts(table, collected.texts)
-            table = arrow.parquet.ParquetFile(file, read_dictionary=sorted(collected.plain))
-        size = collected.size = os.fstat(file.fileno()).st_size
-        _check_declared_size(table.metadata.num_rows * len(collected.texts.selected) * 8, size, name)
-        values = _values(table, selected, name, collected)
-    if len(values) != table.metadata.num_rows:
-        raise DataError(
-            f"{name} is damaged: its footer declares {table.metadata.num_rows:,} rows, but {len(values):,} are there"
-        )
+    columns, selected = selected_columns(files, options, reused, collected.texts)
+    collected.plain = plain_texts(files, collected.texts.collected)
+    files.read_texts_as_numbers(collected.plain)
+    collected.size = files.n_bytes
+    files.check_declared_sizes(len(collected.texts.selected))
+    values = _values(files, selected, collected)
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(collected.labels)
     features = [columns[position] for position in selected.features]
     rounded = [features[index] for index in sorted(collected.inexact)] if values.dtype.kind == "f" else []
-    notes = [*selected.notes, *([rounded_note(listed(rounded))] if rounded else [])]
+    notes = [*files.notes(), *selected.notes, *([rounded_note(listed(rounded))] if rounded else [])]
     return Dataset(
-        path.name,
+        files.files.title,
         values,
         train_labels=labels,
         columns=tuple(features),
@@ -108,64 +95,39 @@ def read_parquet(
     )
 
 
-def _values(table: Any, selected: SelectedColumns, name: str, collected: _Collected) -> Array:
+def _values(files: TableFiles, selected: SelectedColumns, collected: _Collected) -> Array:
     """The features of all rows: in memory, or above 256 MiB in a temporary file, whose dtype a first pass finds out."""
     width = len(selected.features)
-    if table.metadata.num_rows * width * 8 > MAX_IN_MEMORY:
+    if files.n_rows * width * 8 > MAX_IN_MEMORY:
         first = _Collected(TextColumns(), collected.marks)
-        dtypes = {block.dtype for block in _blocks(table, selected, name, first)}
+        dtypes = {block.dtype for block in _blocks(files, selected, first)}
         dtype = np.result_type(*(dtypes or {np.dtype(np.float64)}))
-        return array_in_file(_blocks(table, selected, name, collected), dtype, width, name)
-    blocks = list(_blocks(table, selected, name, collected))
+        return array_in_file(_blocks(files, selected, collected), dtype, width, files.name)
+    blocks = list(_blocks(files, selected, collected))
     return np.concatenate(blocks) if blocks else np.empty((0, width))
 
 
-def _check_declared_size(declared: int, size: int, name: str) -> None:
-    """`DataError` if a file declares far more bytes of values than it has."""
-    if declared > max(_MAX_UNPACKED, _MAX_RATIO * size):
-        raise DataError(
-            f"{name} declares {declared:,} bytes of values in a file of {size:,} bytes, which is out of proportion; "
-            "if you trust it, write it again with compression='none' and use_dictionary=False"
-        )
-
-
-@contextmanager
-def _damage_as_data_error(name: str) -> Iterator[None]:
-    """Errors of pyarrow become a `DataError`."""
-    try:
-        yield
-    except (pyarrow().ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{name} is a damaged Parquet file ({error}): write it again") from error
-
-
-def _blocks(table: Any, selected: SelectedColumns, name: str, collected: _Collected) -> Iterator[Array]:
+def _blocks(files: TableFiles, selected: SelectedColumns, collected: _Collected) -> Iterator[Array]:
     """The features, a batch of rows at a time, so that a file that declares too many rows takes no memory for them."""
-    batches = table.iter_batches(_BATCH)
-    while True:
-        with _damage_as_data_error(name):
-            batch = next(batches, None)
-            if batch is None:
-                return
-            block = _features(batch, selected, collected.marks)
-            if selected.labels is not None:
-                collected.labels += batch.column(selected.labels).to_pylist()
-            if selected.id is not None:
-                collected.ids += batch.column(selected.id).to_pylist()
-            collected.inexact |= _inexact_features(batch, selected)
-            collected.texts.add(lambda position: _cells(batch, position, collected, name))  # noqa: B023  # called immediately
-        yield block
+    others = [each for each in (selected.labels, selected.id) if each is not None]
+    for batch in files.batches(BATCH, [*selected.features, *others, *collected.texts.positions]):
+        if selected.labels is not None:
+            collected.labels += batch.columns[selected.labels].to_pylist()
+        if selected.id is not None:
+            collected.ids += batch.columns[selected.id].to_pylist()
+        collected.inexact |= _inexact_features(batch, selected, files)
+        collected.texts.add(lambda position: _cells(batch, position, collected, files))  # noqa: B023  # called immediately
+        yield _features(batch, selected, collected.marks)
 
 
-def _check_parquet(
-    table: Any, options: ReadOptions, reused: Reused | None, name: str, texts: TextColumns
+def selected_columns(
+    files: TableFiles, options: ReadOptions, reused: Reused | None, texts: TextColumns
 ) -> tuple[tuple[str, ...], SelectedColumns]:
     """The names of all columns, and the selected ones that are read as numbers. Types are checked before any value is read."""
-    types = pyarrow().types
-
-    # The metadata of a damaged column can abort the process within pyarrow: only batches are read.
-    if table.metadata.num_rows == 0:
+    types, name = pyarrow().types, files.name
+    if files.n_rows == 0:
         raise DataError(f"{name} has no rows of data: give at least one")
-    columns = tuple(table.schema_arrow.names)
+    columns = tuple(files.schema.names)
     excluded = {index: "the index that pandas wrote" for index, each in enumerate(columns) if _INDEX.fullmatch(each)}
     selected = select_columns(columns, True, options, reused, name, excluded)
     texts.typed = True
@@ -173,7 +135,7 @@ def _check_parquet(
     numeric = texts.begin(columns, selected.features, to_labels, selected.dropped)
     selected = selected._replace(features=tuple(numeric))
     wrong, features = dict[str, str](), set(numeric)
-    for index, field in enumerate(table.schema_arrow):
+    for index, field in enumerate(files.schema):
         kind = field.type
         if isinstance(kind, pyarrow().BaseExtensionType):
             raise DataError(f"column {field.name!r} of {name} has the extension type {kind}: save it as a plain type")
@@ -189,26 +151,26 @@ def _check_parquet(
     return columns, selected
 
 
-def _plain_texts(table: Any, texts: TextColumns) -> frozenset[str]:
-    """The collected columns of text. They are read as different texts and their numbers, as a file may repeat a long one."""
-    names = texts.collected
-    return frozenset(field.name for field in table.schema_arrow if field.name in names and is_text(field.type))
+def plain_texts(files: TableFiles, names: Collection[str]) -> frozenset[str]:
+    """Those columns that hold text. They are read as different texts and their numbers, as a file may repeat a long one."""
+    return frozenset(field.name for field in files.schema if field.name in names and is_text(field.type))
 
 
-def _cells(batch: Any, position: int, collected: _Collected, name: str) -> Any:
+def _cells(batch: TableBatch, position: int, collected: _Collected, files: TableFiles) -> Any:
     """A column of a batch. Texts that were read as different ones and numbers become a column of texts."""
-    column, compute, column_name = batch.column(position), pyarrow().compute, batch.schema.field(position).name
-    if column_name not in collected.plain:
+    arrow, column, field = pyarrow(), batch.columns[position], files.schema.field(position)
+    if field.name not in collected.plain:
         return column
-    total = compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+    column = column if arrow.types.is_dictionary(column.type) else column.dictionary_encode()
+    total = arrow.compute.sum(arrow.compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
     collected.n_bytes += total
     if total > _MAX_TEXT:
         raise DataError(
-            f"column {column_name!r} of {name} has texts of {total:,} bytes in {len(column):,} rows: leave it out "
+            f"column {field.name!r} of {batch.file} has texts of {total:,} bytes in {len(column):,} rows: leave it out "
             "(--drop, drop=)"
         )
-    check_memory(_COPIES * collected.n_bytes, f"the texts of {name}", given=collected.size)
-    return column.dictionary_decode()
+    check_memory(_COPIES * collected.n_bytes, f"the texts of {files.name}", given=collected.size)
+    return column.dictionary_decode().cast(field.type)
 
 
 def _content_of(kind: Any) -> str:
@@ -217,16 +179,13 @@ def _content_of(kind: Any) -> str:
     return "text" if is_text(kind) else "dates" if types.is_date(kind) or types.is_timestamp(kind) else str(kind)
 
 
-def _inexact_features(batch: Any, selected: SelectedColumns) -> set[int]:
+def _inexact_features(batch: TableBatch, selected: SelectedColumns, files: TableFiles) -> set[int]:
     """The indices of the features with a whole number beyond 2^53."""
-    inexact = set[int]()
-    for feature, position in enumerate(selected.features):
-        column = batch.column(position)
-        if pyarrow().types.is_integer(column.type) and column.type.bit_width == 64:
-            ends = pyarrow().compute.min_max(column).as_py()
-            if ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT:
-                inexact.add(feature)
-    return inexact
+    return {
+        feature
+        for feature, position in enumerate(selected.features)
+        if is_inexact(batch.columns[position]) or files.schema.field(position).name in files.rounded
+    }
 
 
 def _whole_columns(values: Array) -> Array:
@@ -236,12 +195,12 @@ def _whole_columns(values: Array) -> Array:
     return np.asarray((values == np.round(values)).all(0))
 
 
-def _features(batch: Any, selected: SelectedColumns, marks: Sequence[float]) -> Array:
+def _features(batch: TableBatch, selected: SelectedColumns, marks: Sequence[float]) -> Array:
     """The features of a batch, (rows, features), NaN where a number is a mark of a missing value."""
-    known = (without_marks(batch.column(position), marks) for position in selected.features)
+    known = (without_marks(batch.columns[position], marks) for position in selected.features)
     columns = [column.to_numpy(zero_copy_only=False) for column in known]
     return (
-        np.empty((len(batch), 0))
+        np.empty((batch.rows, 0))
         if not columns
         else np.column_stack(
             [

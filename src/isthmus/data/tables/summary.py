@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,19 @@ from isthmus.data.tables.cells import MARKS, is_date, kind_of
 from isthmus.data.tables.column_encoding import ColumnEncoding
 from isthmus.data.tables.columns import NoColumnError, NotNumericError
 from isthmus.data.tables.text_columns import TextColumns
+from isthmus.data.validation import blocks
 from isthmus.text import command, printable
 
-__all__ = ["Overview", "drop_option", "encoded_content", "numeric_content", "overview", "text_content"]
+__all__ = [
+    "FeatureTotals",
+    "Overview",
+    "drop_option",
+    "encoded_content",
+    "numeric_content",
+    "overview",
+    "text_content",
+    "totals_of",
+]
 
 Reader = Callable[[ReadOptions, Sequence[str]], tuple[Dataset, TextColumns]]
 
@@ -87,31 +98,78 @@ def text_content(cells: Sequence[Any], na_values: Collection[str]) -> tuple[str,
     return content, len(cells) - len(present), len(cells)
 
 
-def encoded_content(column: ColumnEncoding, values: npt.NDArray[Any]) -> list[str]:
+class FeatureTotals:
+    """What the values of a feature are together: they are added block by block.
+
+    Args:
+        several: the number of its categories, 0 for numbers.
+
+    Attributes:
+        n, n_missing: the number of values, and of missing ones.
+        low, high, mean: of the known values; NaN if all are missing.
+        counts: (categories,), how often each one occurs.
+    """
+
+    def __init__(self, several: int = 0) -> None:
+        self.n = self.n_missing = 0
+        self.low = self.high = math.nan
+        self.counts, self._sum = np.zeros(several, np.int64), 0.0
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Adds values (k,)."""
+        known = values[~np.isnan(values)]
+        self.n, self.n_missing = self.n + len(values), self.n_missing + len(values) - len(known)
+        if len(known):
+            self.low, self.high = np.fmin(self.low, known.min()), np.fmax(self.high, known.max())
+            self._sum += float(known.sum(dtype=np.float64))
+        if len(self.counts):
+            self.counts += np.bincount(known.astype(np.int64), minlength=len(self.counts))
+
+    @property
+    def mean(self) -> float:
+        return self._sum / (self.n - self.n_missing) if self.n > self.n_missing else math.nan
+
+
+def totals_of(values: npt.NDArray[Any], features: Mapping[int, int]) -> dict[int, FeatureTotals]:
+    """The totals of some features of examples (n, d), which are read once, block by block.
+
+    Args:
+        values: the examples.
+        features: for their positions the number of categories of each, 0 for numbers.
+
+    Returns:
+        The totals by position.
+    """
+    totals = {position: FeatureTotals(several) for position, several in features.items()}
+    for _, block in blocks(values):
+        for position, each in totals.items():
+            each.add(np.asarray(block[:, position], float))
+    return totals
+
+
+def encoded_content(column: ColumnEncoding, totals: FeatureTotals) -> list[str]:
     """What a column that has an encoding holds, and its least value, mean and largest value as text, "-" where there is none.
 
     Args:
         column: its encoding.
-        values: its first feature (n,).
+        totals: of its first feature.
     """
-    known, several = values[~np.isnan(values)], len(column.categories)
-    if not len(known):
+    several = len(column.categories)
+    if totals.n == totals.n_missing:
         return ["nothing", "-", "-", "-"]
-    constant = ", constant" if known.min() == known.max() else ""
+    constant = ", constant" if totals.low == totals.high else ""
     if column.kind == "boolean":
-        return [f"boolean{constant}", "false", f"{known.mean():.6g}", "true"]
+        return [f"boolean{constant}", "false", f"{totals.mean:.6g}", "true"]
     if column.categories:
         what = "ordered category" if column.kind == "ordered" else "category"
         content = f"{what} of {several:,}" if several > 1 else f"{what}, constant"
-        most = np.bincount(known.astype(np.int64)).argmax()
-        return [f"{content}, most often {printable(str(column.categories[int(most)]), 30)}", "-", "-", "-"]
-    ends = [
-        column.decode(np.array([[value] + [0.0] * (column.width - 1)]))[0]
-        for value in (known.min(), known.mean(), known.max())
-    ]
+        most = column.categories[int(totals.counts.argmax())]
+        return [f"{content}, most often {printable(str(most), 30)}", "-", "-", "-"]
+    values = (totals.low, totals.mean, totals.high)
     if column.kind == "date":
+        ends = [column.decode(np.array([[value] + [0.0] * (column.width - 1)]))[0] for value in values]
         return [f"date{constant}", *(str(each.as_py()) for each in ends)]
-    return [f"{column.kind}{constant}", *(f"{value:.6g}" for value in (known.min(), known.mean(), known.max()))]
+    return [f"{column.kind}{constant}", *(f"{value:.6g}" for value in values)]
 
 
 def numeric_content(values: npt.NDArray[Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.blocks import BlockRows
 from isthmus.data.memmap import some_rows
 from isthmus.data.tables.table_encoding import TableEncoding
 
@@ -80,6 +81,9 @@ def as_table_array(values: Array, table: TableEncoding | None) -> Any:
     """Features (n, d) with the encoding of their table, without a copy; unchanged without an encoding."""
     if table is None:
         return values
+    if isinstance(values, BlockRows):
+        values.table = table
+        return values
     marked: TableArray = values.view(TableArray)
     marked.table = table
     others = [each for each in _RECENT if each is not table]
@@ -90,7 +94,7 @@ def as_table_array(values: Array, table: TableEncoding | None) -> Any:
 
 def table_of(X: Any) -> TableEncoding | None:
     """The encoding of the table that an array has the features of; None for other data."""
-    return X.table if isinstance(X, TableArray) else None
+    return X.table if isinstance(X, TableArray | BlockRows) else None
 
 
 def lost_table(values: Array) -> TableEncoding | None:

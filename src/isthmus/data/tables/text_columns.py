@@ -90,6 +90,11 @@ class TextColumns:
         """The names of the columns whose cells are collected."""
         return frozenset(self._positions)
 
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The positions of those columns in the table."""
+        return tuple(self._positions.values())
+
     def forget(self) -> None:
         """Starts at the first row again."""
         self._parts = {name: [] for name in self._positions}

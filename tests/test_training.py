@@ -386,7 +386,7 @@ def test_seconds_add_up_over_rounds(digits: data.Dataset) -> None:
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (5000, 7), (5000, 4096), (2048, 2048)])
 def test_every_batch_has_the_positions_of_its_examples(n: int, batch_size: int) -> None:
     X, order = np.arange(n, dtype=np.float32)[:, None], torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    batches = list(iter_batches(InMemorySource(X, torch.device("cpu")), order, batch_size))
+    batches = list(iter_batches(InMemorySource(X, torch.device("cpu")), [order], batch_size))
     assert torch.equal(torch.cat([index for _, index in batches]), order)
     assert all(len(raw) == batch_size for raw, _ in batches[:-1])
     for raw, index in batches:

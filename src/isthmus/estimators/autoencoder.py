@@ -27,7 +27,7 @@ from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data.groups import group_numbers, held_out_rows
 from isthmus.data.kinds import Kind
-from isthmus.data.sample_weights import mean_one, sample_weights
+from isthmus.data.sample_weights import mean_one, sample_weights, weights_of
 from isthmus.data.series.window_array import windows_of
 from isthmus.data.statistics import DataStatistics
 from isthmus.data.tables.column_kinds import GivenKind
@@ -58,7 +58,8 @@ from isthmus.records import Record
 from isthmus.scaling import Affine, Curves, Scaling
 from isthmus.schedules import Constant
 from isthmus.text import quoted
-from isthmus.training.batches import ContextSource, PairedSource, Source, SubsetSource, WeightedSource
+from isthmus.training.batches import ContextSource, PairedSource, Source, WeightedSource
+from isthmus.training.block_source import Subset, subset
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.joining import check_same, joined
 from isthmus.training.layerwise import pretrain
@@ -580,7 +581,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
                     f"sample_weight is zero for all examples of the {part} part, which is drawn at random: leave these examples out, or "
                     "pass validation_data"
                 )
-        return self._weighted(train, mean_one(weights[kept])), self._weighted(held, mean_one(weights[out]))
+        return self._weighted(train, weights_of(weights, kept)), self._weighted(held, weights_of(weights, out))
 
     def _weighted(self, source: Source, weights: Array | None) -> Source:
         """The examples with the weights of their losses."""
@@ -843,7 +844,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             scheduled=schedule,
         )
 
-    def _validation_split(self, source: Source, groups: Array | None = None) -> tuple[SubsetSource, SubsetSource]:
+    def _validation_split(self, source: Source, groups: Array | None = None) -> tuple[Subset, Subset]:
         """The training and the validation examples: at random, windows of a series in time, with groups whole groups."""
         generator, n = seeded("cpu", self._require_fitted().seed, RandomStream.SPLIT), len(source)
         if groups is None:
@@ -852,11 +853,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             order = torch.randperm(int(groups.max()) + 1, generator=generator).numpy()
             rows = held_out_rows(groups, order, max(1, round(n * self.validation_fraction)))
             kept, out = map(torch.from_numpy, (np.setdiff1d(np.arange(n), rows, assume_unique=True), rows))
-        if not len(kept):
+        if source.in_blocks and out.dtype != torch.bool:
+            kept, out = (torch.zeros(n, dtype=torch.bool).index_fill_(0, rows, True) for rows in (kept, out))
+        if not (kept.any() if kept.dtype == torch.bool else len(kept)):
             raise DataError(
                 f"too few examples: {n}, of which {len(out)} are held out; give more, or early_stopping=False"
             )
-        return SubsetSource(source, kept), SubsetSource(source, out)
+        return subset(source, kept), subset(source, out)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -23,6 +23,7 @@ from isthmus import records
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.corruptions import Corruption
 from isthmus.data import as_examples
+from isthmus.data.blocks import blocks_of
 from isthmus.data.containers import column_names, sklearn_frame
 from isthmus.data.context_array import attach_context, context_of, without_subclass
 from isthmus.data.images.image_files import files_of
@@ -57,6 +58,7 @@ from isthmus.record_overrides import override
 from isthmus.text import quoted
 from isthmus.trainable import Batch
 from isthmus.training.batches import InMemorySource, MemmapSource, Source, to_tensor
+from isthmus.training.block_source import source_of_blocks
 from isthmus.training.file_source import FileSource
 from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.window_source import WindowSource
@@ -841,6 +843,8 @@ class FittedAutoencoder(TransformerMixin):  # type: ignore[misc]  # scikit-learn
             return WindowSource(windows, device)
         if (images := files_of(values)) is not None:
             return FileSource(images, device)
+        if (in_blocks := blocks_of(values)) is not None:
+            return source_of_blocks(in_blocks, device)
         return (MemmapSource if streamed(values) else InMemorySource)(values, device)
 
 

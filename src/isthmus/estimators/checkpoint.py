@@ -18,7 +18,6 @@ from isthmus.model import Model
 from isthmus.optimizers import Optimizer, first_nonfinite
 from isthmus.training.batches import Source
 from isthmus.training.config import Precision, TrainingConfig
-from isthmus.training.rng import RandomStream, seeded
 from isthmus.training.state import Best, Costs, Report, State
 
 __all__ = [
@@ -131,14 +130,14 @@ def to_data_units_with_missing(
     model: Model, seed: int, history: tuple[Report, ...], state: State, examples: Source, validation: Source | None
 ) -> tuple[Report, ...]:
     """`to_data_units` for missing="allow": the training and validation examples show which values are missing."""
-    order = torch.randperm(len(examples), generator=seeded("cpu", seed, RandomStream.ORDER, state.epoch))
+    order = torch.cat(list(examples.order(seed, state.epoch)))
 
     def mean(source: Source, index: torch.Tensor) -> float:
         log_scales = model.log_scale_sums(~model.normalize(source[index]).isnan())
         return float(log_scales.double().mean()) if len(index) else 0.0
 
     trained, current = mean(examples, order), mean(examples, order[: state.costs.count])
-    validated = 0.0 if validation is None else mean(validation, torch.arange(len(validation)))
+    validated = 0.0 if validation is None else mean(validation, torch.cat(list(validation.indices(1 << 20))))
     return to_data_units(history, state, trained, validated, current)
 
 

@@ -4,10 +4,12 @@ Read in this order:
 
     rng               random number streams, one per purpose and step
     config            the settings of a training run
+    order             the order of the examples of an epoch, in pieces
     batches           sources of examples
     epochs            the order of batches
     window_source     windows of a series as such a source
     file_source       images in their files as such a source, decoded in the background
+    block_source      rows in blocks as such a source, read in windows of several blocks
     shared_reading    images that several processes decode together
     encoder_input     augmented examples and the corrupted input of the encoder
     start             weights that training takes from examples before its first step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.data.memmap import Rows
+from isthmus.training.order import ascending, shuffled
 
 __all__ = [
     "ContextSource",
@@ -49,10 +50,27 @@ class Source(Protocol):
         """Whether targets are other examples."""
         return False
 
+    @property
+    def in_blocks(self) -> bool:
+        """Whether examples are read in blocks, so that only `order` and `indices` read them fast."""
+        return False
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: Tensor) -> Tensor:
         """The examples (b, *shape) at these indices (b,), on the device."""
+
+    def order(self, random_state: int, epoch: int, begin: int = 0) -> Iterator[Tensor]:
+        """The indices of all examples in the random order of an epoch, without the first `begin`, in pieces of any size."""
+        yield shuffled(len(self), random_state, epoch)[begin:]
+
+    def indices(self, size: int) -> Iterator[Tensor]:
+        """The indices of all examples, ascending, in parts of this size."""
+        return ascending(len(self), size)
+
+    def at(self, places: Tensor) -> Tensor:
+        """The indices (k,) of the examples in these places of `indices`, which count from 0."""
+        return places
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         """The targets of examples x (b, *shape) in model units at these indices. By default they are x."""
@@ -63,10 +81,17 @@ class Source(Protocol):
         return None
 
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The indices of training and of validation examples, ascending: this fraction, drawn at random, and at least one."""
+        """The indices of training and of validation examples, ascending: this fraction, drawn at random, and at least one.
+
+        Of examples in blocks these are masks (n,).
+        """
         held = max(1, round(len(self) * fraction))
         order = torch.randperm(len(self), generator=generator)
         return order[held:].sort().values, order[:held].sort().values
+
+    def follow(self, other: Source) -> None:
+        """Reads examples in blocks in the same order as another source of as many examples in blocks."""
+        return
 
     def weights(self, index: Tensor) -> Tensor | None:
         """The weights (b,) of the losses of the examples at these indices, on the device; None if all are 1."""
@@ -141,28 +166,6 @@ class SubsetSource(Source):
         self.source.stop_prefetch()
 
 
-class LabeledSource(Source):
-    """Examples of a source with labels (n,) on the device as their targets."""
-
-    def __init__(self, source: Source, labels: Tensor) -> None:
-        self.source, self.labels = source, labels
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: Tensor) -> Tensor:
-        return self.source[index]
-
-    def target(self, x: Tensor, index: Tensor) -> Tensor:
-        return self.labels.index_select(0, index.to(self.labels.device))
-
-    def prefetch(self, index: Tensor) -> None:
-        self.source.prefetch(index)
-
-    def stop_prefetch(self) -> None:
-        self.source.stop_prefetch()
-
-
 class WrappedSource(Source):
     """Examples of a source, with all that it knows of them; a subclass changes one thing."""
 
@@ -176,11 +179,24 @@ class WrappedSource(Source):
     def paired(self) -> bool:
         return self.source.paired
 
+    @property
+    def in_blocks(self) -> bool:
+        return self.source.in_blocks
+
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: Tensor) -> Tensor:
         return self.source[index]
+
+    def order(self, random_state: int, epoch: int, begin: int = 0) -> Iterator[Tensor]:
+        return self.source.order(random_state, epoch, begin)
+
+    def indices(self, size: int) -> Iterator[Tensor]:
+        return self.source.indices(size)
+
+    def at(self, places: Tensor) -> Tensor:
+        return self.source.at(places)
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         return self.source.target(x, index)
@@ -201,6 +217,16 @@ class WrappedSource(Source):
         self.source.stop_prefetch()
 
 
+class LabeledSource(WrappedSource):
+    """Examples of a source with labels (n,) on the device as their targets."""
+
+    def __init__(self, source: Source, labels: Tensor) -> None:
+        self.source, self.labels = source, labels
+
+    def target(self, x: Tensor, index: Tensor) -> Tensor:
+        return self.labels.index_select(0, index.to(self.labels.device))
+
+
 class ContextSource(WrappedSource):
     """Examples of a source with a context (n, context) on the device."""
 
@@ -216,10 +242,22 @@ class PairedSource(WrappedSource):
 
     def __init__(self, source: Source, targets: Source, normalize: Callable[[Tensor], Tensor]) -> None:
         self.source, self.targets, self.normalize = source, targets, normalize
+        if source.in_blocks:
+            targets.follow(source)
 
     @property
     def paired(self) -> bool:
         return True
+
+    @property
+    def in_blocks(self) -> bool:
+        return self.source.in_blocks or self.targets.in_blocks
+
+    def order(self, random_state: int, epoch: int, begin: int = 0) -> Iterator[Tensor]:
+        """The order of the source, or of the targets if these alone are read in blocks. Both read what it requires."""
+        read = [each for each in (self.source, self.targets) if each.in_blocks] or [self.source]
+        for pieces in zip(*(each.order(random_state, epoch, begin) for each in read), strict=True):
+            yield pieces[0]
 
     def target(self, x: Tensor, index: Tensor) -> Tensor:
         return self.normalize(self.targets[index])

@@ -76,7 +76,7 @@ class EarlyStopping:
 def validate(model: Trainable, examples: Source, config: TrainingConfig) -> float:
     """The mean loss of examples, weighted if they have weights, in nats per example. Random numbers are the same at each call."""
     costs, generator = Costs(), Generator(model.device)
-    parts = torch.arange(len(examples)).split(max(config.batch_size, chunk_size(500, model.shape)))
+    parts = examples.indices(max(config.batch_size, chunk_size(500, model.shape)))
     with closing(read_ahead(examples, parts)) as batches:
         for number, (raw, index) in enumerate(batches):
             reseed(generator, config.random_state, RandomStream.VALIDATION, number)

@@ -26,7 +26,7 @@ class EncoderInput:
         augments, fixed = config.augmentation.augments, config.corruption.fixed
         self.stochastic = augments or (config.corruption.stochastic and not fixed)
         if fixed and not augments and examples.in_memory:
-            batches = torch.arange(len(examples)).split(config.batch_size)
+            batches = examples.indices(config.batch_size)
             parts = [self._corrupt_fixed(model.inputs(model.normalize(examples[index])), index) for index in batches]
             self.fixed = _joined(parts)
         copies_state = augments and examples.paired  # of a generator, on the host

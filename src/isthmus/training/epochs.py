@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from isthmus.training.batches import Source, chunk_size
-from isthmus.training.rng import RandomStream, seeded
+from isthmus.training.order import Order
 
 __all__ = ["Batches", "Epochs", "iter_batches", "read_ahead"]
 
@@ -34,10 +34,9 @@ class Epochs:
         Only the first call, and the first one after `restart`, may skip batches.
         """
         if batch_index == 0 or self.batches is None:
-            generator = seeded("cpu", self.random_state, RandomStream.ORDER, epoch)
-            order = torch.randperm(len(self.examples), generator=generator)
             self.restart()
-            self.batches = iter_batches(self.examples, order[batch_index * self.batch_size :], self.batch_size)
+            order = self.examples.order(self.random_state, epoch, batch_index * self.batch_size)
+            self.batches = iter_batches(self.examples, order, self.batch_size)
         return next(self.batches)
 
     def restart(self) -> None:
@@ -47,25 +46,25 @@ class Epochs:
         self.batches = None
 
 
-def iter_batches(examples: Source, order: Tensor, batch_size: int) -> Batches:
-    """Batches of examples in the given order, with their indices. Several batches are fetched at once, which is faster.
+def iter_batches(examples: Source, pieces: Iterable[Tensor], batch_size: int) -> Batches:
+    """Batches of examples in the order that the pieces give, with their indices. Several batches are fetched at once, which is faster.
 
     After the first batch, whose examples show their shape, these are as many as `chunk_size` allows.
     """
-    first, rest = order[:batch_size], order[batch_size:]
+    order = Order(pieces)
     try:
-        examples.prefetch(order[: (1 + _AHEAD) * batch_size])
+        examples.prefetch(order.peek((1 + _AHEAD) * batch_size))
+        first = order.part(batch_size)
         x = examples[first]
         yield x, first
-        if len(rest):
-            fetched = batch_size * max(1, chunk_size(_FETCHED, tuple(x.shape[1:])) // batch_size)
-            for several, positions in _read(examples, rest.split(fetched)):
-                yield from zip(several.split(batch_size), positions.split(batch_size), strict=True)
+        fetched = batch_size * max(1, chunk_size(_FETCHED, tuple(x.shape[1:])) // batch_size)
+        for several, positions in _read(examples, order.parts(fetched)):
+            yield from zip(several.split(batch_size), positions.split(batch_size), strict=True)
     finally:
         examples.stop_prefetch()
 
 
-def read_ahead(examples: Source, parts: Sequence[Tensor]) -> Batches:
+def read_ahead(examples: Source, parts: Iterable[Tensor]) -> Batches:
     """The examples of each part of an order, with their indices. A slow source reads the next parts in the background."""
     try:
         yield from _read(examples, parts)
@@ -73,8 +72,14 @@ def read_ahead(examples: Source, parts: Sequence[Tensor]) -> Batches:
         examples.stop_prefetch()
 
 
-def _read(examples: Source, parts: Sequence[Tensor]) -> Batches:
-    for number, index in enumerate(parts):
-        for each in parts[number : number + 1 + _AHEAD]:
+def _read(examples: Source, parts: Iterable[Tensor]) -> Batches:
+    following, waiting = iter(parts), deque[Tensor]()
+    while True:
+        while len(waiting) <= _AHEAD and (part := next(following, None)) is not None:
+            waiting.append(part)
+        if not waiting:
+            return
+        for each in waiting:
             examples.prefetch(each)
+        index = waiting.popleft()
         yield examples[index], index

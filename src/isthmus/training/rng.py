@@ -28,6 +28,7 @@ class RandomStream(IntEnum):
     IMPORTANCE = 8
     LIKELIHOOD = 9
     START = 10
+    WINDOW = 11
 
 
 def seeded(device: torch.device | str, random_state: int, stream: RandomStream, index: int = 0) -> Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from isthmus.augmentations import Augmentation
 from isthmus.data.memmap import random_subset
@@ -31,13 +32,9 @@ def start(model: Trainable, examples: Source, augmentation: Augmentation, random
     if not model.start_examples:
         return
     generator = seeded(model.device, random_state, RandomStream.START)
-    every = torch.arange(len(examples))
-    weights = examples.weights(every)
-    if weights is not None:
-        every = every[weights.cpu() > 0]
-    if not len(every):
+    rows = _rows(model.start_examples, examples, random_state)
+    if not len(rows):
         return
-    rows = every[torch.as_tensor(random_subset(len(every), model.start_examples, random_state))]
     inputs, targets = [], []
     for index in rows.split(chunk_size(_MOST, model.shape)):
         x = model.normalize(examples[index])
@@ -47,3 +44,14 @@ def start(model: Trainable, examples: Source, augmentation: Augmentation, random
             targets.append(target)
     x = torch.cat(inputs)
     model.start(x, torch.cat(targets) if targets else x, examples.weights(rows))
+
+
+def _rows(most: int, examples: Source, random_state: int) -> Tensor:
+    """The indices of random examples, without those whose weight is 0."""
+    if examples.weights(torch.zeros(1, dtype=torch.int64)) is None:
+        return examples.at(torch.as_tensor(random_subset(len(examples), most, random_state)))
+    every = torch.cat(list(examples.indices(1 << 20)))
+    weights = examples.weights(every)
+    assert weights is not None
+    every = every[weights.cpu() > 0]
+    return every[torch.as_tensor(random_subset(len(every), most, random_state))]

@@ -4,6 +4,7 @@ Read in this order:
 
     membership           the record of training and held-out examples of a run
     held_out_rows        draws of held-out examples: by content, by class or by group
+    split_by_content     which examples of data in blocks are held out: a hash decides
     splits               which examples are held out
     run_labels           labels of a data set as y of components that use it
     split_recovery       the split of a run, recovered in data that have changed

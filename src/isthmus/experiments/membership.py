@@ -4,6 +4,9 @@ The key of an example is a hash of its values. A second key hashes the values as
 table may come in either precision. Equal examples have equal keys. A run stores the keys of all examples in their order (8 or
 16 bytes each). With them each example of changed data is recognized as trained on, held out, or new.
 
+Of data in blocks, which may have any number of examples, no keys are stored. A rule decides from the content of an example whether it
+is held out (`SplitRule`), and decides alike for examples that are added later.
+
 The hash `data` identifies the data by the first keys alone, since the same values determine the second ones. The checksum of the file
 covers both.
 """
@@ -14,7 +17,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -37,8 +40,10 @@ __all__ = [
     "REMEMBERED",
     "Keys",
     "Membership",
+    "SplitRule",
     "example_keys",
     "hash_keys",
+    "hashed",
     "read_membership",
     "rounded_keys",
     "same_as_trained",
@@ -68,6 +73,21 @@ class _Header(BaseModel):
         str, Field(pattern="^[0-9a-f]{32}$")
     ]  # a hash of the keys; of the held-out ones alone where no others are stored
     kept: bool  # whether all keys are stored
+    by: Literal["rows", "groups", "files"] | None = None  # of a rule
+    limit: Annotated[int, Field(gt=0, lt=1 << 64)] | None = None
+    files: Annotated[int, Field(gt=0)] | None = None
+
+
+class SplitRule(NamedTuple):
+    """Examples are held out whose hash is below a limit.
+
+    Attributes:
+        by: what is hashed: the content of an example ("rows"), its group, or the name of its file.
+        limit: the limit.
+    """
+
+    by: Literal["rows", "groups", "files"]
+    limit: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +98,9 @@ class Membership:
         n, held: numbers of all examples and of held-out examples.
         data: a hash of the keys; without keys, a hash of the keys of the held-out examples, which are the last ones.
         keys: (n,) the keys in the order of the data. The lowest bit marks held-out examples; 0 marks an example of neither part.
-            None where they are not stored.
+            None where they are not stored. For a rule by files, the keys of the files, which are sums of those of their examples.
         rounded: (n,) the keys of the values as float32, which recognize the data in that precision; None where they are the same.
+        rule: what decides which examples are held out; None where they are in the record.
     """
 
     n: int
@@ -87,6 +108,7 @@ class Membership:
     data: str
     keys: Keys | None = None
     rounded: Keys | None = None
+    rule: SplitRule | None = None
 
 
 def example_keys(values: Array, rounded: bool = False) -> Keys:
@@ -103,7 +125,7 @@ def example_keys(values: Array, rounded: bool = False) -> Keys:
         for begin, block in blocks(values):
             bits = _bits(block.reshape(len(block), -1), rounded)
             keys[begin : begin + len(block)] = (bits * weights).sum(1, dtype=np.uint64)
-    keys = _hashed(keys) & ~HELD_OUT
+    keys = hashed(keys) & ~HELD_OUT
     return np.where(keys == 0, np.uint64(2), keys)
 
 
@@ -125,7 +147,7 @@ def _bits(values: Array, rounded: bool) -> Keys:
     """The hashed bits of values, 0 for zero."""
     numbers = (values.astype(np.float32) if rounded else values).astype(np.float64) + 0.0  # -0.0 and 0.0 get one key
     numbers[np.isnan(numbers)] = np.nan  # all NaN get one key
-    return _hashed(numbers.view(np.uint64))
+    return hashed(numbers.view(np.uint64))
 
 
 def rounded_keys(*parts: Array) -> Keys | None:
@@ -141,7 +163,7 @@ def _fits_float32(values: Array) -> bool:
     return np.can_cast(values.dtype, np.float32)
 
 
-def _hashed(bits: Keys) -> Keys:
+def hashed(bits: Keys) -> Keys:
     """Hashed integers (the finalizer of MurmurHash3)."""
     bits = (bits ^ (bits >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     bits = (bits ^ (bits >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
@@ -159,7 +181,7 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
     window whose rows are all the same is no evidence for the windows that share a row with it.
     """
     windows = windows_of(values)
-    if windows is None or record is None or record.keys is None:
+    if windows is None or record is None or record.keys is None or record.rule is not None:
         return same_as_trained(record, values)
     every = windows.every()
     found = same_as_trained(record, cast(Array, every))
@@ -168,7 +190,7 @@ def trained_on(record: Membership | None, values: Array) -> NDArray[np.bool_]:
 
 def trained_steps(record: Membership | None, windows: Windows) -> NDArray[np.bool_] | None:
     """Which time steps are in a window that a run was trained on, (rows,), wherever the series is cut now; None without stored keys."""
-    if record is None or record.keys is None:
+    if record is None or record.keys is None or record.rule is not None:
         return None
     every = windows.every
     return windows.rows_in(every.begins[same_as_trained(record, cast(Array, every))])
@@ -176,7 +198,7 @@ def trained_steps(record: Membership | None, windows: Windows) -> NDArray[np.boo
 
 def same_as_trained(record: Membership | None, values: Array) -> NDArray[np.bool_]:
     """Which examples equal a training example of a run, shape (n,); all False without stored keys."""
-    if record is None or record.keys is None:
+    if record is None or record.keys is None or record.rule is not None:
         return np.zeros(len(values), bool)
     training, keys = (record.keys & HELD_OUT) == 0, example_keys(values)
     found = np.isin(keys, record.keys[training])
@@ -195,11 +217,16 @@ def write_membership(folder: Path, record: Membership) -> None:
         same = there is not None and (there.n, there.data) == (record.n, record.data)
         if there is not None and same and (record.rounded is None or there.rounded is not None):
             return  # a file of an older version lacks the keys of large integers as float32, and is replaced
-    header = _Header(n=record.n, held=record.held, data=record.data, kept=record.keys is not None)
+    by, limit = record.rule or (None, None)
+    kept, files = (
+        record.keys is not None and by is None,
+        None if record.keys is None or by is None else len(record.keys),
+    )
+    header = _Header(n=record.n, held=record.held, data=record.data, kept=kept, by=by, limit=limit, files=files)
     keys = np.empty(0, np.uint64) if record.keys is None else record.keys
     tensors = {"keys": keys} | ({} if record.rounded is None else {"rounded": record.rounded})
     parts = serialize(
-        {"isthmus split": header.model_dump_json()},
+        {"isthmus split": header.model_dump_json(exclude_none=True)},
         {name: torch.from_numpy(each.view(np.int64).copy()) for name, each in tensors.items()},
     )
     replace_file(folder / FILE, parts)
@@ -218,11 +245,14 @@ def read_membership(folder: Path) -> Membership | None:
         with opened(path) as contents:
             header = _Header.model_validate_json(contents.metadata["isthmus split"], strict=True)
             there = contents.meta_tensors()
-            rows = header.n if header.kept else 0
+            rows = header.n if header.kept else header.files or 0
             expected = dict.fromkeys(("keys", *({"rounded"} & there.keys())), (torch.int64, (rows,)))
             if (
                 (header.n > REMEMBERED and header.kept)
                 or header.held >= header.n
+                or (header.by is None) != (header.limit is None)
+                or (header.by == "files") != (header.files is not None)
+                or (header.kept and header.by is not None)
                 or contents.metadata.keys() - {"isthmus split", CHECKSUM}
             ):
                 raise ValueError("invalid counts")
@@ -235,4 +265,6 @@ def read_membership(folder: Path) -> Membership | None:
     except (ModelFileError, ValidationError, ValueError, KeyError) as error:
         reason = "" if isinstance(error, ModelFileError | ValidationError) else f" ({error})"
         raise DataError(f"{shown(path)} is damaged{reason}: the held-out examples are unknown") from None
-    return Membership(header.n, header.held, header.data, *((keys, tensors.get("rounded")) if header.kept else ()))
+    rule = None if header.by is None or header.limit is None else SplitRule(header.by, header.limit)
+    stored = keys if header.kept or header.files else None
+    return Membership(header.n, header.held, header.data, stored, tensors.get("rounded"), rule)

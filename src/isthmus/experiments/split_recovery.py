@@ -23,11 +23,13 @@ from isthmus.experiments.membership import (
     same_as_trained,
     trained_on,
 )
+from isthmus.experiments.split_by_content import recovered_by_content, untrained_by_rule
 from isthmus.experiments.splits import (
     IN_MEMORY,
     TEST_FRACTION,
     Split,
     check,
+    masked_parts,
     parts,
     some,
     some_targets,
@@ -55,6 +57,8 @@ def recover_split(record: Membership, dataset: Dataset, missing: Missing, whole:
         DataError: no held-out example is left; or, with `whole`, a training example is gone.
     """
     check(dataset, missing)
+    if record.rule is not None:
+        return masked_parts(dataset, recovered_by_content(record, dataset, whole))
     if record.keys is None:
         return _split_by_position(record, dataset)
     if dataset.test is not None:
@@ -186,6 +190,14 @@ def _copy_notes(copies: int, n: int) -> tuple[str, ...]:
 
 def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -> Split:
     """The split of other data: their test part or a tenth is held out, without training examples of the run, by content."""
+    if record is not None and record.rule is not None:
+        sides = untrained_by_rule(record, dataset) if dataset.test is None else None
+        part = split(dataset, missing) if sides is None else masked_parts(dataset, sides)
+        return (
+            part
+            if sides
+            else replace(part, notes=(*part.notes, "the run may have been trained on some of these examples"))
+        )
     if record is None or record.keys is None:
         return split(dataset, missing)
     check(dataset, missing)
@@ -267,6 +279,8 @@ def _trained_on(dataset: Dataset, count: int, of: str = "") -> str:
 
 def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array, str]:
     """The examples of a data set without training examples of the run, by content, and a note on their number."""
+    if (sides := untrained_by_rule(record, dataset)) is not None:
+        return selected_rows(dataset.train, sides.out), f"{sides.notes[0]} (of {dataset.name})"
     trained = trained_on(record, dataset.train)
     if not trained.any():
         return dataset.train, ""

@@ -3,7 +3,8 @@
 Equal examples are on the same side, so no copy of a training example is evaluated. With labels each class gives the same fraction,
 with groups whole groups are held out. Of a memory map of more than 256 MiB the last
 tenth is held out, without copies of earlier examples; the first part is then read from the file. For more than `REMEMBERED`
-examples no keys are stored; in a file that only grew they are recognized by position.
+examples no keys are stored; in a file that only grew they are recognized by position. Data in blocks are split by a hash of their
+content (`split_by_content`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset, as_examples
+from isthmus.data.blocks import blocks_of
 from isthmus.data.memmap import selected_rows
 from isthmus.data.series.split_in_time import split_in_time
 from isthmus.data.series.window_array import WindowArray, windows_of
@@ -22,12 +24,14 @@ from isthmus.data.validation import Examples, Missing
 from isthmus.errors import DataError
 from isthmus.experiments.held_out_rows import HeldOut, draw_by_class, draw_by_group, draw_by_key
 from isthmus.experiments.membership import HELD_OUT, REMEMBERED, Keys, Membership, example_keys, hash_keys, rounded_keys
+from isthmus.experiments.split_by_content import Sides, draw_by_content
 
 __all__ = [
     "IN_MEMORY",
     "TEST_FRACTION",
     "Split",
     "check",
+    "masked_parts",
     "parts",
     "shared_targets_note",
     "some",
@@ -50,7 +54,7 @@ class Split:
         test_rows: rows of the held-out examples in the test part of the data set, or in its examples if it has none.
         record: the membership record; None for built-in data, which never change.
         notes: messages for the user, one sentence each.
-        train_rows: rows of the training examples, a slice or indices; None for all examples.
+        train_rows: rows of the training examples: a slice, indices, or a mask (n,) of data in blocks; None for all examples.
         train_target, test_target: what is to be reconstructed instead of these examples; None for the examples themselves.
         train_weights, test_weights: the weights of these examples, or None.
         train_groups: the groups of the training examples, or None.
@@ -100,6 +104,12 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     held = max(1, round(n * TEST_FRACTION))
     if n - held < 2:
         raise DataError(f"{dataset.name} has {n} examples, too few to hold out one: give at least 3")
+    if blocks_of(examples) is not None:
+        return masked_parts(dataset, draw_by_content(dataset))
+    if dataset.hold_out == "files":
+        raise DataError(
+            f"{dataset.name} is no folder of files that are read in blocks, of which some could be held out: leave out --hold-out"
+        )
     large = n > REMEMBERED or (isinstance(examples, np.memmap) and examples.nbytes > IN_MEMORY)
     if large and dataset.groups is None:
         return _split_last(dataset, n, held)
@@ -236,6 +246,12 @@ def parts(
     weights = some(dataset.weights, kept), some(dataset.weights, out), some(dataset.groups, kept)
     of_parts = (some(labels, out), some(labels, kept), out, record, notes, kept, *targets, *weights)
     return Split(train, selected_rows(examples, out), *of_parts)
+
+
+def masked_parts(dataset: Dataset, sides: Sides) -> Split:
+    """The split with masks of its sides; of the training examples nothing else is stored."""
+    kept = np.flatnonzero(sides.kept) if blocks_of(dataset.train) is None else sides.kept
+    return parts(dataset, kept, np.flatnonzero(sides.out), sides.record, sides.notes)
 
 
 def some_targets(targets: Array | None, rows: Any) -> Array | None:

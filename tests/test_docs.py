@@ -31,6 +31,7 @@ PAGES = [
             "defects",
             "documents",
             "extending",
+            "many-files",
             "photos",
             "series",
             "sharing",

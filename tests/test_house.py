@@ -47,7 +47,6 @@ PRIVATE = {  # private names that tests use, with the reason
     "_require_fitted": "tensors that no method gives away, and the device of each",
     "_validation_split": "which examples are held out for validation",
     "_source": "the examples that it splits",
-    "_check_parquet": "its time for many columns",
 }
 
 

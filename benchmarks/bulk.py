@@ -25,12 +25,12 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 from run import HERE
+from sections import replace_section
 
 from isthmus import Autoencoder
 from isthmus.experiments.reproduction import machine
 
 COLUMNS, FILE = 20, 250_000
-BEGIN, END = "<!-- written by benchmarks/bulk.py -->", "<!-- end of benchmarks/bulk.py -->"
 PLAIN = "a plain loop of PyTorch"
 WAYS = {  # options of isthmus encode; None: the plain loop
     PLAIN: None,
@@ -93,7 +93,7 @@ def main() -> None:
             write_rows(folder, count)
             grown[count] = measured(GROWING, folder)
             print(f"{count:,} rows", grown[count], flush=True)
-    replace_section(given.out, section(found, grown, given.rows, given.rounds))
+    replace_section(given.out, "bulk.py", section(found, grown, given.rows, given.rounds))
     print(f"written: {given.out}")
 
 
@@ -196,15 +196,6 @@ def section(found: dict[str, list[Measured]], grown: dict[int, Measured], count:
             f"| {number:,} | {one.seconds:.1f} | {number / one.seconds:,.0f} | {one.machine:,.0f} ({one.largest:,.0f}) |"
         )
     return "\n".join(lines) + "\n"
-
-
-def replace_section(path: Path, text: str) -> None:
-    """Writes the section between its marks; at the end of a page that has none."""
-    page = path.read_text(encoding="utf-8") if path.exists() else "# Scale\n"
-    if BEGIN not in page:
-        page = f"{page.rstrip()}\n\n## Many files\n\n{BEGIN}\n{END}\n"
-    before, _, rest = page.partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures seconds per epoch of one process with two threads and of two processes with one, and the bytes that they reduce per step.
+"""Measures seconds per epoch of one process with two threads and of two processes with one; writes a section of docs/scale.md.
 
 python benchmarks/distributed.py [--processes 2] [--threads 2] [--epochs 3] [--device cpu] [--rounds 3]
 
@@ -16,9 +16,13 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from run import HERE, machine
+from sections import replace_section
 
 from isthmus import Autoencoder
 from isthmus.architectures import MLP, Conv
@@ -57,7 +61,7 @@ def in_own_processes(work: str, processes: int, threads: int, epochs: int, devic
 
 
 def main() -> None:
-    """Reads the command line, measures, prints a table."""
+    """Reads the command line, measures, writes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument(
@@ -66,16 +70,20 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "scale.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         measured(given.one, given.epochs, given.device)
         return
     settings = {(1, given.threads): "", (given.processes, max(1, given.threads // given.processes)): ""}
-    print(
-        "| work | processes | threads each | seconds per epoch (minimum - maximum) | parameters | bytes reduced per step |"
-    )
-    print("|---|---|---|---|---|---|")
+    lines = [
+        f"Written by `python benchmarks/distributed.py` on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC: medians of",
+        f"{given.rounds} rounds (minimum - maximum); {machine()}. Batches of {BATCH} examples in all.",
+        "",
+        "| work | processes | threads each | seconds per epoch | parameters | bytes reduced per step |",
+        "|---|---|---|---|---|---|",
+    ]
     for work in WORKS:
         rounds = [
             {each: in_own_processes(work, *each, given.epochs, given.device) for each in settings}
@@ -86,7 +94,9 @@ def main() -> None:
             seconds = sorted(each["seconds"] for each in found)
             spread = f"{statistics.median(seconds):.3g} ({seconds[0]:.3g} - {seconds[-1]:.3g})"
             size, reduced = found[0]["parameters"], found[0]["bytes"]
-            print(f"| {work} | {processes} | {threads} | {spread} | {size:,.0f} | {reduced:,.0f} |")
+            lines.append(f"| {work} | {processes} | {threads} | {spread} | {size:,.0f} | {reduced:,.0f} |")
+            print(lines[-1], flush=True)
+    replace_section(given.out, "distributed.py", "\n".join(lines))
 
 
 if __name__ == "__main__":

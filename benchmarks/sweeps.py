@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from run import HERE, machine
+from sections import replace_section
 
 from isthmus import Autoencoder, sweep
 from isthmus.architectures import Conv
@@ -36,7 +37,6 @@ SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {  # threads of the process, a
     "two processes": (2, {"jobs": 2}),
     "Ray, two tasks": (2, {"engine": "ray", "jobs": 2}),
 }
-START, END = "<!-- sweeps: written by benchmarks/sweeps.py -->", "<!-- end of sweeps -->"
 
 
 def measured(work: str, setting: str, trainings: int, epochs: int) -> float:
@@ -84,7 +84,7 @@ def main() -> None:
                 starts[setting].append(in_own_process(work, setting, 1, 1))
                 print(work, setting, seconds[setting][-1], starts[setting][-1], flush=True)
         lines += rows(work, seconds, starts)
-    write(given.out, section(lines, given, time.perf_counter() - began))
+    replace_section(given.out, "sweeps.py", section(lines, given, time.perf_counter() - began))
     print(f"written: {given.out}")
 
 
@@ -110,15 +110,6 @@ epoch, which are mostly the start of the processes.
 |---|---|---|---|---|
 {chr(10).join(lines)}
 """
-
-
-def write(page: Path, text: str) -> None:
-    """Replaces the section between its marks, or adds it to the end of the page."""
-    before = page.read_text(encoding="utf-8") if page.exists() else "# Scale\n"
-    if START not in before:
-        before = f"{before.rstrip()}\n\n## Sweeps side by side\n\n{START}\n{END}\n"
-    head, _, rest = before.partition(START)
-    page.write_text(f"{head}{START}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -158,7 +158,9 @@ def test_options_that_do_not_apply_raise_one_sentence(folder: Path, tmp_path: Pa
     with pytest.raises(RecordError, match="invalid size 'much'"):
         read(folder, cache="much")
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match=r"invalid cache=0 \(--cache\): .* is not an image or a folder of images"):
+    with pytest.raises(
+        DataError, match=r"invalid cache=0 \(--cache\): .* is not a folder of images, a Parquet or Arrow file"
+    ):
         read(tmp_path / "x.csv", cache=0)
 
 

@@ -17,6 +17,7 @@ from isthmus.architectures import MLP
 from isthmus.bottlenecks import Gaussian
 from isthmus.cli import run
 from isthmus.data import Dataset
+from isthmus.errors import IsthmusError, IsthmusWarning
 from isthmus.experiments import reproduction, run_folder, run_record, tutorial_metrics
 from isthmus.experiments.tutorials import TUTORIALS
 
@@ -79,7 +80,7 @@ def test_the_model_is_saved_if_event_files_cannot_be_closed(tmp_path: Path, monk
 
 def test_a_trial_of_a_sweep_is_saved_if_a_later_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.experiments.trial.evaluate", fails)
-    with pytest.raises(BrokenError):
+    with pytest.warns(IsthmusWarning, match="failed: BrokenError"), pytest.raises(IsthmusError, match="BrokenError"):
         sweep(small(), X, {"bottleneck__size": [2, 3]}, folder=tmp_path)
     assert load(tmp_path / "size-2").code_shape_ == (2,)
 

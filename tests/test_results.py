@@ -52,6 +52,7 @@ from isthmus.experiments.classification import FinetuneResult
 from isthmus.experiments.measured_figures import MEASUREMENTS, figure_function
 from isthmus.experiments.tutorials import Tutorial
 from isthmus.results import Result, flat, html_table, plain, text_table
+from isthmus.scaleout.bulk_result import BulkResult, Failure
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(120, 2)) @ RANDOM.normal(size=(2, 6)) + 0.1 * RANDOM.normal(size=(120, 6))
@@ -96,6 +97,7 @@ def _of_other_data(ae: Autoencoder) -> dict[str, Result]:
         "image_metrics": ImageMetrics(2, 1, 3, 0.9, 0.8, None),
         "series_metrics": SeriesMetrics(300, 11, 1, 0, 0.9, 0.8, 8, 0.7, 0.6, 0.5, 0.4, None, 0.3, 0.2, None),
         "stream": StreamedSteps(rows, None, np.array([HOSTILE] * 3), rows / 2, rows, (alarm,), (1,), (HOSTILE,)),
+        "bulk": BulkResult(HOSTILE, 3, 2, 1, 0, 10, 0, 0.5, (Failure(HOSTILE, HOSTILE),)),
         "compressed": Compressed(10, 4, 100, 40, 1000, 1.0, 1.0, 1.0, None, 0.0, 1.0, math.inf),
     }
 
@@ -112,7 +114,7 @@ def _series() -> SeriesDetection:
 
 
 DRAWN = ["comparison", "sweep", "robustness", "detection", "series", "pca", "compression", "columns"]
-OTHERS = ["finetuned", "images", "image_metrics", "series_metrics", "stream", "compressed"]
+OTHERS = ["finetuned", "images", "image_metrics", "series_metrics", "stream", "bulk", "compressed"]
 EACH = pytest.mark.parametrize("name", ["evaluation", "transfer", *DRAWN, *OTHERS])
 
 

@@ -40,7 +40,7 @@ INTERNAL = {  # machinery, which is handed what was checked
         "experiments.validation_set",
         "experiments.whole_images",
     ),
-    *("evaluation.check_examples", "evaluation.data_range_of"),
+    *("evaluation.check_examples", "evaluation.data_range_of", "experiments.comparison_metrics.settings_key"),
 }
 X = np.random.default_rng(0).normal(size=(30, 3))
 

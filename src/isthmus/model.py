@@ -187,10 +187,10 @@ class Model(InUnits):
             x = self.impute(batch.x, autocast, batch.context)
             h = self._encoded(x, autocast, batch.context)
             code = self.bottleneck(h, variables, generator)
-            own = self._own_output(code.z, autocast, _repeated(batch.context, len(code.z)))
+            own = self._own_output(code.z, autocast, _repeated(batch.context, code.z.shape[0]))
             losses = self._losses(code, own, batch)
             if self.training and self.penalty_memory:
-                seen = self._seen(batch, x, h, code, gathered(own, len(code.z)), variables, autocast)
+                seen = self._seen(batch, x, h, code, gathered(own, code.z.shape[0]), variables, autocast)
                 losses = self._with_penalties(losses, seen, batch.factors, generator)
             return losses
 
@@ -389,12 +389,12 @@ class Model(InUnits):
     def _losses(self, code: Code, own: Tensor, batch: Batch) -> Losses:
         """The losses of one or several draws of each example, from the decoder's output for the own rows."""
         target, counted, weights = (
-            _repeated(rows, len(code.z)) for rows in (batch.target, batch.counted, batch.weights)
+            _repeated(rows, code.z.shape[0]) for rows in (batch.target, batch.counted, batch.weights)
         )
         assert target is not None
         with weighing(own_weights(weights, target), self.likelihood_memory):
             nll = self.nll(own, own_rows(target), None if counted is None else own_rows(counted))
-        nll = gathered(nll, len(code.z))
+        nll = gathered(nll, code.z.shape[0])
         penalty = code.penalty if batch.factors is None else code.penalty * batch.factors[0]
         if self.bottleneck.draws > 1:
             nll, penalty = self.bottleneck.combine(
@@ -478,10 +478,10 @@ class Model(InUnits):
         return self._encoded(self.impute(x, autocast, context), autocast, context)
 
     def _encoded(self, x: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
-        return gathered(self._through(self.encoder, self.likelihood.encoder_input(x), autocast, context), len(x))
+        return gathered(self._through(self.encoder, self.likelihood.encoder_input(x), autocast, context), x.shape[0])
 
     def _output(self, z: Tensor, autocast: torch.dtype | None = None, context: Tensor | None = None) -> Tensor:
-        return gathered(self._own_output(z, autocast, context), len(z))
+        return gathered(self._own_output(z, autocast, context), z.shape[0])
 
     def _own_output(self, z: Tensor, autocast: torch.dtype | None, context: Tensor | None) -> Tensor:
         """The decoder's output for this process's rows, if it does not train alone."""

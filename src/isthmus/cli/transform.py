@@ -102,8 +102,7 @@ def reconstruct(run: Run, data_options: DataOptions, path: Files = None, out: Ou
     if dataset.table is not None and path.suffix in _OF_FRAMES:
         write_frame(path, dataset.table.decode(values, dataset.frame), _ids(dataset), dataset.id_name)
         return
-    names = dataset.columns or [f"column {number}" for number in range(values[0].size)]
-    write_with_ids(path, values, dataset, list(names))
+    write_with_ids(path, values, dataset, list(dataset.columns or (f"column {n}" for n in range(values[0].size))))
 
 
 def _ids(dataset: Dataset) -> Any:

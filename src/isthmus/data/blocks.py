@@ -133,11 +133,20 @@ class BlockRows(LazyRows):
         return rows
 
     def block(self, number: int) -> Array:
-        """The rows of a block, which stays in memory for a while. They must not be changed."""
+        """The rows of a block, which stays in memory for a while. They must not be changed.
+
+        Args:
+            number: of the block, from 0.
+        """
         return self.cache(number, self.read_block)
 
     def part(self, number: int, start: int, stop: int) -> Array:
-        """Rows of a block, from `start` to before `stop`. A whole block is read and not kept."""
+        """Rows of a block. A whole block is read and not kept.
+
+        Args:
+            number: of the block, from 0.
+            start, stop: the first row within the block, and the one after the last.
+        """
         if start == 0 and stop == self.sizes[number]:
             return self.cache.uncached(number, self.read_block)
         return self.block(number)[start:stop]
@@ -246,7 +255,11 @@ class SelectedBlocks(BlockRows):
         return self.selection.read(self.rows, number)
 
     def block(self, number: int) -> Array:
-        """The rows of a block, which stays in memory for a while. They must not be changed."""
+        """The rows of a block, which stays in memory for a while. They must not be changed.
+
+        Args:
+            number: of the block, from 0.
+        """
         held = self.selection.held(self.rows, number)
         return super().block(number) if held is None else held
 

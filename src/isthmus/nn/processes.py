@@ -166,7 +166,10 @@ def own_rows(whole: Tensor) -> Tensor:
 
 def own_weights(weights: Tensor | None, like: Tensor) -> Tensor | None:
     """The weights of the own rows of examples ``like`` (n, ...): of ``weights`` (n,), None if all are 1. A row that stands in has none."""
-    begin, end = _SHARING.get().span(len(like))
+    processes = _SHARING.get()
+    if processes.size == 1:
+        return weights
+    begin, end = processes.span(len(like))
     if begin == end:
         return like.new_zeros(1)
     return None if weights is None else own_rows(weights)

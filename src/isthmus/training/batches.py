@@ -81,10 +81,7 @@ class Source(Protocol):
         return None
 
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The indices of training and of validation examples, ascending: this fraction, drawn at random, and at least one.
-
-        Of examples in blocks these are masks (n,).
-        """
+        """The indices, or masks (n,) of examples in blocks, of training and of validation examples: this fraction, and at least one."""
         held = max(1, round(len(self) * fraction))
         order = torch.randperm(len(self), generator=generator)
         return order[held:].sort().values, order[:held].sort().values

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,13 @@ def said(*words: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def detected(data: str) -> tuple[Counter[str], str]:
+    """How many examples have each mark of the column trained_on, and what is printed."""
+    printed = said("detect", "run", "--data", data, "--out", "a.csv")
+    with Path("a.csv").open() as file:
+        return Counter(row["trained_on"] for row in csv.DictReader(file)), " ".join(printed.split())
+
+
 def test_rows_are_held_out_by_content_and_none_of_the_training_is_evaluated(folder: Path) -> None:
     printed = said(*TRAIN)
     record = read_membership(folder.parent / "run")
@@ -54,10 +63,16 @@ def test_rows_are_held_out_by_content_and_none_of_the_training_is_evaluated(fold
     (folder / "part-3.parquet").rename(folder / "another.parquet")
     again = said("evaluate", "run")
     assert "changed since training" not in again
+    marks, printed = detected("rows")
+    assert (marks["yes"], marks["no"]) == (400 - record.held, record.held)
+    assert f"{400 - record.held} of 400 examples are training examples" in printed
     write(folder, "new", np.random.default_rng(1).normal(size=(100, 4)))
     (folder / "part-1.parquet").unlink()
     changed = said("evaluate", "run")
     assert "the data have changed since training: 450 examples, 400 then" in changed
+    marks, printed = detected("rows/new.parquet")
+    assert set(marks) == {"no", "unknown"}
+    assert f"{marks['unknown']} of 100 examples may be training examples, as run has no list of them" in printed
 
 
 def test_whole_files_are_held_out(folder: Path) -> None:

@@ -16,6 +16,7 @@ from isthmus.errors import DataError
 from isthmus.experiments.membership import FILE, Membership, SplitRule, read_membership, write_membership
 from isthmus.experiments.split_recovery import exclude_trained, recover_split, split_other
 from isthmus.experiments.splits import Split, split
+from isthmus.experiments.trained_examples import known_examples, trained_notes
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
@@ -151,6 +152,41 @@ def test_whole_files_are_held_out_by_name_and_recognized_by_content(tmp_path: Pa
     gone = {name: values for name, values in parts.items() if name not in held_names}
     with pytest.raises(DataError, match="that the run held out are no longer in folder"):
         recover_split(record, files(gone), "error")
+
+
+def test_what_a_run_was_trained_on_is_marked_where_it_is_known(tmp_path: Path) -> None:
+    """The rule alone tells what is new; that the others were trained on, only that the data or the file are those of the run."""
+    groups = {
+        "groups": np.array([f"patient {number % 37}" for number in range(2000)], object),
+        "groups_name": "patient",
+    }
+    parts = dict(zip(NAMES, np.split(X, 20), strict=True))
+    for data, grown, trained_before in [
+        (dataset(X), dataset(np.concatenate([NEW, X])), False),
+        (dataset(X, **groups), dataset(X[100:], groups=groups["groups"][100:], groups_name="patient"), False),
+        (files(parts), files(parts | {"new": NEW}), True),
+    ]:
+        part = split(data, "error")
+        trained, held = sides(part)
+        record = recorded(part, tmp_path)
+        known = known_examples(record, data)
+        assert known is not None
+        assert (rows_of(X[known.trained]), rows_of(X[known.new])) == (trained, held)
+        known = known_examples(record, grown)
+        assert known is not None
+        assert rows_of(np.asarray(grown.train)[known.trained]) == (trained if trained_before else set())
+        assert rows_of(np.asarray(grown.train)[known.new]) >= held & rows_of(grown.train)
+        assert not rows_of(np.asarray(grown.train)[known.new]) & trained
+        assert 500 < known.unknown.sum() < len(known.unknown)
+
+
+def test_a_comparison_says_what_runs_may_have_been_trained_on(tmp_path: Path) -> None:
+    records = {"a": recorded(split(dataset(X), "error"), tmp_path), "b": None}
+    assert trained_notes(records, NEW, held_out=True) == []
+    (note,) = trained_notes(records, NEW, held_out=False)
+    assert note.startswith("a may have been trained on 5")
+    (note,) = trained_notes(records, X, held_out=False)
+    assert note == f"a was trained on {2000 - records['a'].held:,} of these 2,000 examples: its errors are too low"
 
 
 def test_what_cannot_be_held_out_is_an_error() -> None:

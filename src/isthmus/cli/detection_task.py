@@ -13,6 +13,7 @@ from isthmus.text import command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from isthmus.data import Dataset
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments.run_record import DataSource
@@ -56,26 +57,29 @@ class DetectionTask(NamedTuple):
         return detector
 
 
-def trained_marks(run: Path, values: Any) -> tuple[dict[str, Any], str]:
-    """The column that says which examples a run was trained on, and a note about them; nothing if it was trained on none.
+def trained_marks(run: Path, dataset: Dataset) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The column that says which examples a run was trained on, and notes about them; nothing if it was trained on none.
 
     Args:
         run: the run.
-        values: the examples (n, *shape).
+        dataset: the examples.
     """
     import numpy as np
 
     from isthmus.experiments import run_data
-    from isthmus.experiments.membership import trained_on
+    from isthmus.experiments.trained_examples import known_examples
 
-    found = trained_on(run_data.membership_of(run), values)
-    if not found.any():
-        return {}, ""
-    note = (
-        f"{int(found.sum()):,} of {len(values):,} examples are training examples: their scores are more normal than those of new examples; "
-        "the column trained_on says which"
-    )
-    return {"trained_on": np.where(found, "yes", "no")}, note
+    known = known_examples(run_data.membership_of(run), dataset)
+    if known is None or known.new.all():
+        return {}, ()
+    n, trained, unknown = len(known.new), int(known.trained.sum()), int(known.unknown.sum())
+    lower = "their scores are more normal than those of new examples; the column trained_on says which"
+    notes = [f"{trained:,} of {n:,} examples are training examples: {lower}"] if trained else []
+    if unknown:
+        notes.append(
+            f"{unknown:,} of {n:,} examples may be training examples, as {run} has no list of them: if so, {lower}"
+        )
+    return {"trained_on": np.select([known.trained, known.new], ["yes", "no"], "unknown")}, tuple(notes)
 
 
 def trained_note(count: int, steps: int) -> str:

@@ -8,6 +8,7 @@ Read in this order:
     splits               which examples are held out
     run_labels           labels of a data set as y of components that use it
     split_recovery       the split of a run, recovered in data that have changed
+    trained_examples     which examples a run was trained on, and of which that is unknown
     validation_set       the examples of the validation loss
     measured_figures     figures that draw the result of a measurement
     run_record           run.json: data source, recipe and command of a run

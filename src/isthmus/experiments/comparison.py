@@ -27,10 +27,10 @@ from isthmus.evaluation import Evaluation, check_examples, evaluate
 from isthmus.experiments import run_data, run_folder, run_record
 from isthmus.experiments.comparison_result import Comparison
 from isthmus.experiments.comparison_rows import row_notes, rows_of
-from isthmus.experiments.membership import trained_on
 from isthmus.experiments.run_labels import is_conditional
 from isthmus.experiments.run_record import DataSource, examples_key, real_path
 from isthmus.experiments.splits import some, some_targets, split
+from isthmus.experiments.trained_examples import trained_notes
 from isthmus.experiments.validation_set import own_validation_part
 
 __all__ = ["Comparison", "compare"]
@@ -93,7 +93,7 @@ def compare(
         for name, each, source in zip(names, given, sources, strict=True)
         if not isinstance(each, Autoencoder) and source is not None
     }
-    changes: list[str] = []
+    changes, held_out = list[str](), X is None
     if X is None:
         origin = origin or _common_source(names, sources)
         early_stopped = [name for name, ae in zip(names, loaded, strict=True) if name in folders and ae.early_stopping]
@@ -107,7 +107,12 @@ def compare(
     targets = {"target": target, "train_target": train_target}
     evaluations = tuple(_evaluated(ae, (X, y), (train, train_labels), targets) for ae in loaded)
     from_files = [not isinstance(each, Autoencoder) for each in given]
-    notes = [*_source_notes(names, from_files, sources, origin), *changes, *_trained_notes(folders, examples.values)]
+    records = {name: run_data.membership_of(folder) for name, folder in folders.items()}
+    notes = [
+        *_source_notes(names, from_files, sources, origin),
+        *changes,
+        *trained_notes(records, examples.values, held_out),
+    ]
     if n_missing:
         count = "do not count in its errors" if evaluations[0].mixed else "count in its errors, with almost no error"
         notes.append(f"each autoencoder imputes the missing values itself; they {count}")
@@ -202,16 +207,6 @@ def _with_target(names: Sequence[str], sources: Sequence[DataSource | None], ori
                 f"{name} was trained to reconstruct a target ({source.target}): give that of {origin.data} with --target"
             )
     return origin
-
-
-def _trained_notes(folders: Mapping[str, Path], values: Array) -> list[str]:
-    """A note for each run whose membership record contains some of the examples as training examples."""
-    counts = {name: int(trained_on(run_data.membership_of(folder), values).sum()) for name, folder in folders.items()}
-    return [
-        f"{name} was trained on {count:,} of these {len(values):,} examples: its errors are too low"
-        for name, count in counts.items()
-        if count
-    ]
 
 
 def _folder(path: Path) -> Path:

@@ -214,7 +214,7 @@ def write_membership(folder: Path, record: Membership) -> None:
     """Writes the record into the folder of a run, unless the same record is there."""
     with suppress(DataError):  # a damaged file is replaced
         there = read_membership(folder)
-        same = there is not None and (there.n, there.data) == (record.n, record.data)
+        same = there is not None and (there.n, there.data, there.rule) == (record.n, record.data, record.rule)
         if there is not None and same and (record.rounded is None or there.rounded is not None):
             return  # a file of an older version lacks the keys of large integers as float32, and is replaced
     by, limit = record.rule or (None, None)

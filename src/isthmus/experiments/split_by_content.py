@@ -24,7 +24,7 @@ from isthmus.errors import DataError
 from isthmus.experiments.membership import HELD_OUT, Keys, Membership, SplitRule, example_keys, hash_keys, hashed
 from isthmus.text import printable
 
-__all__ = ["Sides", "draw_by_content", "recovered_by_content", "untrained_by_rule"]
+__all__ = ["Sides", "draw_by_content", "known_by_rule", "recovered_by_content", "untrained_by_rule"]
 
 Mask = NDArray[np.bool_]
 
@@ -116,6 +116,23 @@ def untrained_by_rule(record: Membership | None, dataset: Dataset) -> Sides | No
     return Sides(
         ~out, out, record, (f"used are the {fresh:,} of {n:,} examples that the run held out or would have held out",)
     )
+
+
+def known_by_rule(record: Membership, dataset: Dataset) -> tuple[Mask, Mask]:
+    """Masks (n,) of the examples that a run was trained on, and of those that it was not trained on; of the others nothing is known.
+
+    The examples that are not held out were trained on if the data are those of the run, or if their file was. Others may be new.
+
+    Args:
+        record: the membership record of the run, with a rule.
+        dataset: any data.
+    """
+    assert record.rule is not None
+    if record.rule.by == "groups" and dataset.groups is None:
+        return np.zeros(len(dataset.train), bool), np.zeros(len(dataset.train), bool)
+    seen = _read(dataset, record.rule.limit)
+    kept, out = _sides(record, dataset, seen)
+    return kept & (record.rule.by == "files" or seen.digest == record.data), out
 
 
 def _sides(record: Membership, dataset: Dataset, seen: _Pass) -> tuple[Mask, Mask]:
@@ -211,10 +228,10 @@ def _file_keys(seen: _Pass) -> Keys:
 
 
 def _of_files(dataset: Dataset, seen: _Pass, chosen: Mask) -> Mask:
-    """A mask (n,) of the examples of chosen files."""
+    """A mask (n,) of the examples of chosen files. Data without names of files are one file."""
     rows = blocks_of(dataset.train)
     if rows is None or rows.names is None:
-        return np.zeros(len(dataset.train), bool)
+        return np.full(len(dataset.train), chosen.any())
     of_name = dict(zip(seen.sums, chosen.tolist(), strict=True))
     return np.repeat(np.array([of_name.get(name, False) for name in rows.names], bool), rows.sizes)
 

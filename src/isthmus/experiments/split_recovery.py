@@ -281,6 +281,8 @@ def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array,
     """The examples of a data set without training examples of the run, by content, and a note on their number."""
     if (sides := untrained_by_rule(record, dataset)) is not None:
         return selected_rows(dataset.train, sides.out), f"{sides.notes[0]} (of {dataset.name})"
+    if record is not None and record.keys is None:
+        return dataset.train, f"the run has no list of its training examples: some of {dataset.name} may be among them"
     trained = trained_on(record, dataset.train)
     if not trained.any():
         return dataset.train, ""

@@ -17,7 +17,7 @@ import isthmus
 from isthmus import Autoencoder, AutoencoderClassifier, OutlierDetector, evaluate, load
 from isthmus.architectures import MLP, Conditional, LinearSkip
 from isthmus.corruptions import GaussianNoise, Masking
-from isthmus.data import as_examples
+from isthmus.data import as_examples, memmap
 from isthmus.data.sample_weights import weights_of
 from isthmus.data.statistics import DataStatistics, Fingerprint
 from isthmus.errors import DataError
@@ -89,6 +89,15 @@ def test_in_windows_the_loss_falls_as_for_the_array_and_a_seed_determines_it() -
     assert abs(blocks.history_[-1].loss - array.history_[-1].loss) < 0.5
     assert any((one != other).any() for one, other in zip(weights(array), weights(blocks), strict=True))
     assert all((one == other).all() for one, other in zip(weights(again), weights(blocks), strict=True))
+
+
+def test_a_detector_of_many_rows_has_about_the_calibration_set_of_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memmap, "PERMUTED", 100)
+    values = np.random.default_rng(1).normal(size=(2000, 5)).astype(np.float32)
+    detector = OutlierDetector(quick(), random_state=0).fit(cut(values, 70))
+    expected = round(2000 * detector.calibration_fraction)
+    assert abs(len(detector.calibration_scores_) - expected) < 100
+    assert 0.02 < (detector.predict(cut(values, 70)) < 0).mean() < 0.3
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from time import sleep
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from block_rows import CutRows, cut
 
-from isthmus.data import BlockRows, as_examples
+from isthmus.data import BlockRows, as_examples, memmap
 from isthmus.data.block_cache import BlockCache
+from isthmus.data.memmap import joined_rows, random_parts, random_subset
 from isthmus.data.validation import blocks
 from isthmus.errors import MemoryLimitError
 from isthmus.io.memory_limit import set_memory_limit
@@ -194,3 +196,28 @@ def test_examples_get_the_types_that_models_accept(dtype: Any) -> None:
     assert isinstance(examples, BlockRows)
     assert examples.dtype == expected.dtype
     assert np.array_equal(examples, expected)
+
+
+def test_a_subset_of_many_rows_is_drawn_in_memory_for_the_subset() -> None:
+    tracemalloc.start()
+    rows = random_subset(10**12, 1000, 3)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert len(set(rows.tolist())) == 1000
+    assert (np.diff(rows) > 0).all()
+    assert all(
+        150 < ((rows >= begin) & (rows < begin + 10**12 // 4)).sum() < 350 for begin in range(0, 10**12, 10**12 // 4)
+    )
+    np.testing.assert_array_equal(random_subset(1000, 10, 3), np.sort(np.random.default_rng(3).permutation(1000)[:10]))
+
+
+def test_many_rows_in_blocks_are_split_by_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = random_parts(5000, [1000, 500], 0)
+    assert [len(part) for part in rows] == [1000, 500, 3500]
+    assert sorted(np.concatenate(rows)) == list(range(5000))
+    monkeypatch.setattr(memmap, "PERMUTED", 4999)
+    masks = random_parts(5000, [1000, 500], 0, masks=True)
+    assert (np.sum(masks, 0) == 1).all()
+    for mask, expected in zip(masks, (1000, 500, 3500), strict=True):
+        assert abs(mask.sum() - expected) < 150
+    np.testing.assert_array_equal(np.flatnonzero(joined_rows(*masks[:2])), np.flatnonzero(~masks[2]))

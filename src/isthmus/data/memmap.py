@@ -9,6 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,20 @@ from isthmus.data.lazy_rows import LazyRows
 from isthmus.data.series.window_array import windows_of
 from isthmus.errors import DataError
 
-__all__ = ["Rows", "random_subset", "release_pages", "selected_rows", "some_rows", "streamed"]
+__all__ = [
+    "Rows",
+    "joined_rows",
+    "random_parts",
+    "random_subset",
+    "release_pages",
+    "selected_rows",
+    "some_rows",
+    "streamed",
+]
 
 Array = npt.NDArray[Any]
+
+PERMUTED = 1 << 24  # largest number of rows that are permuted
 
 
 class Rows:
@@ -88,7 +101,31 @@ def random_subset(count: int, limit: int, random_state: int = 0) -> npt.NDArray[
     """
     if count <= limit:
         return np.arange(count)
-    return np.sort(np.random.default_rng(random_state).permutation(count)[:limit])
+    generator = np.random.default_rng(random_state)
+    if count > PERMUTED:  # in memory for the subset only
+        return np.sort(generator.choice(count, limit, replace=False, shuffle=False))
+    return np.sort(generator.permutation(count)[:limit])
+
+
+def random_parts(n: int, counts: Sequence[int], random_state: int, masks: bool = False) -> list[Any]:
+    """A random split into parts: row numbers in ascending order, or masks (n,) of many rows.
+
+    Args:
+        n: the number of rows.
+        counts: the numbers of rows of all parts but the last one; of masks about these numbers.
+        random_state: the seed.
+        masks: whether masks are given for more than `PERMUTED` rows.
+    """
+    ends, generator = np.cumsum(counts), np.random.default_rng(random_state)
+    if masks and n > PERMUTED:
+        drawn, limits = generator.random(n, np.float32), np.array([0, *ends / n, 2], np.float32)
+        return [(low <= drawn) & (drawn < high) for low, high in pairwise(limits)]
+    return [np.sort(part) for part in np.split(generator.permutation(n), ends)]
+
+
+def joined_rows(*parts: Any) -> Any:
+    """The rows of several parts, ascending: their row numbers, or a mask (n,) of masks."""
+    return np.logical_or.reduce(parts) if parts[0].dtype == bool else np.sort(np.concatenate(parts))
 
 
 def some_rows(values: Array, limit: int, random_state: int = 0) -> Array:

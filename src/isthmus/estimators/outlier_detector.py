@@ -18,8 +18,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from isthmus.architectures import LinearSkip, Modules
 from isthmus.architectures.base import Architecture
+from isthmus.data.blocks import blocks_of
 from isthmus.data.context_array import attach_context, context_of
 from isthmus.data.kinds import kind_of
+from isthmus.data.memmap import joined_rows, random_parts
 from isthmus.data.sample_weights import sample_weights
 from isthmus.data.series.split_in_time import shared_steps, split_in_time
 from isthmus.data.series.window_array import windows_of
@@ -238,7 +240,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         trained = Given(examples.some(training), some_labels(y, training), sample_weight=some_labels(weights, training))
         ae = self._fit_autoencoder(examples, trained, seed)
         values = attach_context(examples.values, _context_of_all(ae, y, examples.values))
-        not_calibration = np.sort(np.concatenate([held_out, training]))
+        not_calibration = joined_rows(held_out, training)
         kind = self.anomaly_score
         if kind == "auto":
             kind = _auto_score(ae)
@@ -254,7 +256,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         fitted = {
             "autoencoder_": ae,
             "_scorer": scorer,
-            "feature_errors_": feature_errors(ae, values[np.sort(np.concatenate([held_out, calibration]))]),
+            "feature_errors_": feature_errors(ae, values[joined_rows(held_out, calibration)]),
             "calibration_scores_": scores,
             "offset_": self._threshold(scores, lambda: scorer(ae, values)),
         }
@@ -522,10 +524,10 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
             fractions = [self.calibration_fraction / 4, self.calibration_fraction][1 if frozen else 0 :]
             parts = split_in_time(windows, fractions)[::-1]
             return parts[0], parts[1], np.empty(0, np.int64) if frozen else parts[2]
-        order = np.random.default_rng(seed).permutation(n)
         n_calibration = max(1, round(n * self.calibration_fraction))
-        end = n if frozen else n_calibration + max(1, n_calibration // 4)
-        return tuple(np.sort(part) for part in np.split(order, [n_calibration, end]))  # type: ignore[return-value]
+        held_out = n - n_calibration if frozen else max(1, n_calibration // 4)
+        in_blocks = blocks_of(values) is not None
+        return tuple(random_parts(n, [n_calibration, held_out], seed, masks=in_blocks))  # type: ignore[return-value]
 
     def _fit_autoencoder(self, examples: Examples, trained: Given, seed: int) -> Autoencoder:
         """The fitted autoencoder: the frozen one, the one given, or the default for the data, fitted to the training examples."""

@@ -69,7 +69,10 @@ def measured(epochs: int) -> list[dict[str, Any]]:
 def section(figures: list[dict[str, Any]], epochs: int, how: str) -> str:
     """The section of the page."""
     full = figures[0]["loss"]
-    lines = ["| rows of a block | blocks of a window | validation loss, nats per example | compared with a full shuffle |", "|---|---|---|---|"]
+    lines = [
+        "| rows of a block | blocks of a window | validation loss, nats per example | compared with a full shuffle |",
+        "|---|---|---|---|",
+    ]
     lines += [f"| full shuffle | | {full:,.1f} | |"]
     for each in figures[1:]:
         lines.append(f"| {each['rows']:,} | {each['blocks']} | {each['loss']:,.1f} | {each['loss'] / full - 1:+.1%} |")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from isthmus.cli import app
-from isthmus.data import Dataset, read
+from isthmus.data import BlockRows, Dataset, read
 from isthmus.errors import DataError
 from isthmus.experiments import membership, run_folder, run_record
 from isthmus.experiments.membership import (
@@ -29,7 +29,7 @@ from isthmus.experiments.membership import (
     trained_on,
     write_membership,
 )
-from isthmus.experiments.split_recovery import recover_split, split_other
+from isthmus.experiments.split_recovery import exclude_trained, recover_split, split_other
 from isthmus.experiments.splits import Split, split
 
 Array = NDArray[Any]
@@ -199,21 +199,42 @@ def test_a_large_memory_map_stays_in_its_file(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("isthmus.experiments.splits.IN_MEMORY", 100)
     twice = np.concatenate([ROWS, ROWS[:1]])  # the last is a copy of the first
     part = split(saved(twice), "error")
-    assert isinstance(part.train, np.memmap)
-    assert rows(part.test) == rows(ROWS[91:])
-    after = recover_split(part.record, saved(np.concatenate([twice, NEW])), "error")  # type: ignore[arg-type]
-    assert isinstance(after.train, np.memmap)
-    np.testing.assert_array_equal(after.train, part.train)
-    np.testing.assert_array_equal(after.test, part.test)
-    monkeypatch.setattr("isthmus.experiments.splits.REMEMBERED", 50)
-    part = split(saved(ROWS), "error")
     assert part.record is not None
+    assert isinstance(part.train, BlockRows)
+    assert rows(part.train) | rows(part.test) == rows(ROWS)
+    assert not rows(part.train) & rows(part.test)
+    assert any(row < 80 for row in part.test_rows)  # not the end
     assert part.record.keys is None
-    after = recover_split(part.record, saved(np.concatenate([ROWS, NEW])), "error")
+    for grown in (saved(np.concatenate([twice, NEW])), saved(np.concatenate([NEW, ROWS[::-1]]))):
+        after = recover_split(part.record, grown, "error")
+        assert isinstance(after.train, BlockRows)
+        assert rows(part.test) <= rows(after.test)
+        assert not rows(after.test) & rows(part.train)
+    assert rows(split_other(part.record, saved(twice), "error").test) == rows(part.test)
+    assert rows(exclude_trained(part.record, saved(twice))[0]) == rows(part.test)
+
+
+@pytest.mark.promise(25)
+def test_runs_of_older_versions_held_out_the_end_of_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def saved(values: Array) -> Dataset:
+        np.save(tmp_path / "x.npy", values)
+        return read(tmp_path / "x.npy")
+
+    monkeypatch.setattr("isthmus.experiments.splits.IN_MEMORY", 100)
+    keys = example_keys(ROWS)
+    keys[90:] |= HELD_OUT
+    after = recover_split(Membership(100, 10, hash_keys(keys), keys), saved(np.concatenate([ROWS, NEW])), "error")
+    assert isinstance(after.train, np.memmap)
+    np.testing.assert_array_equal(after.train, ROWS[:90])
+    np.testing.assert_array_equal(after.test, ROWS[90:])
+    without_keys = Membership(100, 10, hash_keys(example_keys(ROWS[90:])))
+    after = recover_split(without_keys, saved(np.concatenate([ROWS, NEW])), "error")
     np.testing.assert_array_equal(after.test, ROWS[90:])
     np.testing.assert_array_equal(after.train, ROWS[:90])
     with pytest.raises(DataError, match="has changed other than by examples added at its end"):
-        recover_split(part.record, saved(ROWS[::-1].copy()), "error")
+        recover_split(without_keys, saved(ROWS[::-1].copy()), "error")
 
 
 @pytest.mark.promise(23)

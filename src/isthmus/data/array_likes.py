@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.blocks import BlockRows
+from isthmus.data.memmap import release_pages
 from isthmus.errors import DataError
 
 __all__ = ["ArrayLikeRows", "array_like_rows"]
@@ -23,7 +24,7 @@ _IN_MEMORY_ALREADY = ("__array_interface__", "__cuda_array_interface__", "__dlpa
 class ArrayLikeRows(BlockRows):
     """The rows of an object with `shape`, `dtype` and `__getitem__`, such as a data set of h5py or an array of Zarr.
 
-    Rows are read by slices from one row to a later one. A block has whole chunks of the object, if it has chunks.
+    Rows are read by slices from one row to a later one, also of a memory map. A block has whole chunks of the object, if it has chunks.
 
     Args:
         array: the object, (n, *shape).
@@ -68,12 +69,13 @@ class ArrayLikeRows(BlockRows):
         """
         start, stop = self.offsets[number : number + 2].tolist()
         try:
-            rows = np.asarray(self.array[start:stop])
+            rows = np.array(self.array[start:stop])
         except Exception as error:  # whatever another library raises
             raise DataError(
                 f"rows {start:,} to {stop - 1:,} of X could not be read from the {self.type} ({error}): keep its file open, and check that "
                 "it is complete"
             ) from error
+        release_pages(self.array)
         if (rows.shape, rows.dtype) != ((stop - start, *self._shape[1:]), self._dtype):
             raise DataError(
                 f"rows {start:,} to {stop - 1:,} of X have shape {rows.shape} and type {rows.dtype}, but the {self.type} has shape "

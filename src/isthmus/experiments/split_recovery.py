@@ -29,6 +29,7 @@ from isthmus.experiments.splits import (
     TEST_FRACTION,
     Split,
     check,
+    in_blocks,
     masked_parts,
     parts,
     some,
@@ -58,6 +59,7 @@ def recover_split(record: Membership, dataset: Dataset, missing: Missing, whole:
     """
     check(dataset, missing)
     if record.rule is not None:
+        dataset = in_blocks(dataset)
         return masked_parts(dataset, recovered_by_content(record, dataset, whole))
     if record.keys is None:
         return _split_by_position(record, dataset)
@@ -191,6 +193,7 @@ def _copy_notes(copies: int, n: int) -> tuple[str, ...]:
 def split_other(record: Membership | None, dataset: Dataset, missing: Missing) -> Split:
     """The split of other data: their test part or a tenth is held out, without training examples of the run, by content."""
     if record is not None and record.rule is not None:
+        dataset = in_blocks(dataset)
         sides = untrained_by_rule(record, dataset) if dataset.test is None else None
         part = split(dataset, missing) if sides is None else masked_parts(dataset, sides)
         return (
@@ -280,7 +283,7 @@ def _trained_on(dataset: Dataset, count: int, of: str = "") -> str:
 def exclude_trained(record: Membership | None, dataset: Dataset) -> tuple[Array, str]:
     """The examples of a data set without training examples of the run, by content, and a note on their number."""
     if (sides := untrained_by_rule(record, dataset)) is not None:
-        return selected_rows(dataset.train, sides.out), f"{sides.notes[0]} (of {dataset.name})"
+        return selected_rows(dataset.train, np.flatnonzero(sides.out)), f"{sides.notes[0]} (of {dataset.name})"
     if record is not None and record.keys is None:
         return dataset.train, f"the run has no list of its training examples: some of {dataset.name} may be among them"
     trained = trained_on(record, dataset.train)

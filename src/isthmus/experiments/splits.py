@@ -1,10 +1,9 @@
 """The split into training and held-out examples, drawn by content, so that it does not depend on the order of the data.
 
 Equal examples are on the same side, so no copy of a training example is evaluated. With labels each class gives the same fraction,
-with groups whole groups are held out. Of a memory map of more than 256 MiB the last
-tenth is held out, without copies of earlier examples; the first part is then read from the file. For more than `REMEMBERED`
-examples no keys are stored; in a file that only grew they are recognized by position. Data in blocks are split by a hash of their
-content (`split_by_content`).
+with groups whole groups are held out. Data in blocks are split by a hash of their content (`split_by_content`), and no keys are
+stored. Memory maps of more than 256 MiB and arrays of more than `REMEMBERED` examples are taken as data in blocks. Runs of older
+versions held out their end.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.data import Dataset, as_examples
+from isthmus.data import ArrayLikeRows, Dataset, as_examples
 from isthmus.data.blocks import blocks_of
 from isthmus.data.memmap import selected_rows
 from isthmus.data.series.split_in_time import split_in_time
@@ -31,6 +30,7 @@ __all__ = [
     "TEST_FRACTION",
     "Split",
     "check",
+    "in_blocks",
     "masked_parts",
     "parts",
     "shared_targets_note",
@@ -43,7 +43,7 @@ __all__ = [
 
 Array = NDArray[Any]
 TEST_FRACTION = 0.1  # held out of data without a test part
-IN_MEMORY = 256 << 20  # bytes; larger files are split by position, not by content
+IN_MEMORY = 256 << 20  # bytes; larger files are read in blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +110,9 @@ def split(dataset: Dataset, missing: Missing) -> Split:
         raise DataError(
             f"{dataset.name} is no folder of files that are read in blocks, of which some could be held out: leave out --hold-out"
         )
-    large = n > REMEMBERED or (isinstance(examples, np.memmap) and examples.nbytes > IN_MEMORY)
-    if large and dataset.groups is None:
-        return _split_last(dataset, n, held)
-    if n > REMEMBERED:
-        raise DataError(
-            f"{dataset.name} has more than {REMEMBERED:,} examples: give its parts as files, or leave out the groups (--by)"
-        )
+    if n > REMEMBERED or _in_a_large_file(examples):
+        dataset = in_blocks(dataset)
+        return masked_parts(dataset, draw_by_content(dataset))
     keys = example_keys(examples)
     out, notes = _drawn(dataset, keys, held)
     flagged = keys.copy()
@@ -125,6 +121,19 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     return parts(
         dataset, kept, out, Membership(n, len(out), hash_keys(flagged), flagged, rounded_keys(examples)), notes
     )
+
+
+def in_blocks(dataset: Dataset) -> Dataset:
+    """The data set; a large array is taken as rows in blocks, of which a split copies nothing."""
+    if not isinstance(dataset.train, np.ndarray) or not (
+        len(dataset.train) > REMEMBERED or _in_a_large_file(dataset.train)
+    ):
+        return dataset
+    return replace(dataset, train=ArrayLikeRows(dataset.train))
+
+
+def _in_a_large_file(examples: Array) -> bool:
+    return isinstance(examples, np.memmap) and examples.nbytes > IN_MEMORY
 
 
 def _split_windows(dataset: Dataset, windows: WindowArray) -> Split:
@@ -206,34 +215,6 @@ def with_all_test(dataset: Dataset) -> Split:
     """The split in which the whole test part is held out, without a record."""
     assert dataset.test is not None
     return with_test(dataset, np.arange(len(dataset.test)), None, ())
-
-
-def _split_last(dataset: Dataset, n: int, held: int) -> Split:
-    """The last examples held out, without copies of earlier ones."""
-    examples, first = dataset.train, n - held
-    if n > REMEMBERED:
-        last = example_keys(examples[first:])
-        return parts(dataset, slice(first), np.arange(first, n), Membership(n, held, hash_keys(last)), ())
-    keys = example_keys(examples)
-    out = first + np.flatnonzero(~np.isin(keys[first:], keys[:first]))
-    if not len(out):
-        raise DataError(
-            f"the last {held:,} examples of {dataset.name} are all copies of earlier ones: shuffle the file"
-        )
-    flagged = keys.copy()
-    flagged[first:] = 0
-    flagged[out] = keys[out] | HELD_OUT
-    copies = held - len(out)
-    notes = (
-        (
-            f"{copies:,} of the last {held:,} examples are copies of earlier ones: they are neither trained on nor evaluated",
-        )
-        if copies
-        else ()
-    )
-    return parts(
-        dataset, slice(first), out, Membership(n, len(out), hash_keys(flagged), flagged, rounded_keys(examples)), notes
-    )
 
 
 def parts(

@@ -13,9 +13,11 @@ from block_rows import CutRows, cut
 from isthmus.data import Dataset
 from isthmus.data.locations import Positions
 from isthmus.errors import DataError
+from isthmus.estimators.given import Given
 from isthmus.experiments.membership import FILE, Membership, SplitRule, read_membership, write_membership
 from isthmus.experiments.split_recovery import exclude_trained, recover_split, split_other
 from isthmus.experiments.splits import Split, split
+from isthmus.experiments.sweep_examples import training_and_validation
 from isthmus.experiments.trained_examples import known_examples, trained_notes
 
 Array = np.ndarray[Any, Any]
@@ -152,6 +154,15 @@ def test_whole_files_are_held_out_by_name_and_recognized_by_content(tmp_path: Pa
     gone = {name: values for name, values in parts.items() if name not in held_names}
     with pytest.raises(DataError, match="that the run held out are no longer in folder"):
         recover_split(record, files(gone), "error")
+
+
+@pytest.mark.parametrize("groups", [None, np.array([f"patient {number % 170}" for number in range(2000)], object)])
+def test_a_sweep_validates_on_a_tenth_of_the_training_examples(groups: Any) -> None:
+    part = split(dataset(X, groups=groups, groups_name="patient"), "error")
+    train, held = training_and_validation(Given(part.train, groups=part.train_groups), "error")
+    assert rows_of(train.examples.values) | rows_of(held.examples.values) == rows_of(part.train)
+    assert 90 < len(held.examples.values) < 270
+    assert not rows_of(train.examples.values) & rows_of(held.examples.values)
 
 
 def test_what_a_run_was_trained_on_is_marked_where_it_is_known(tmp_path: Path) -> None:

@@ -29,9 +29,7 @@ __all__ = ["Sides", "draw_by_content", "known_by_rule", "recovered_by_content", 
 Mask = NDArray[np.bool_]
 
 _TENTH = (1 << 64) // 10
-_SALT = np.uint64(
-    0x9E3779B97F4A7C15
-)  # the order of keys, by which smaller data are split, says nothing about this hash
+_SALTS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)  # of the split of a run, and of its training part
 _LISTED = 5  # names of files in a note
 
 
@@ -54,22 +52,26 @@ class _Pass(NamedTuple):
     sums: dict[str, int]
 
 
-def draw_by_content(dataset: Dataset) -> Sides:
+def draw_by_content(dataset: Dataset, again: bool = False) -> Sides:
     """The split of data in blocks: about a tenth is held out, by rows, by whole groups, or by whole files.
+
+    Args:
+        dataset: the data.
+        again: whether these are the training examples of such a split, of which the same hash would hold out none.
 
     Raises:
         DataError: nothing could be held out, or fewer than two examples would be left to train on.
     """
-    seen, n, keys = _read(dataset, _TENTH), len(dataset.train), None
+    seen, n, keys = _read(dataset, _TENTH, again), len(dataset.train), None
     if dataset.hold_out == "files" and dataset.groups is not None:
         raise DataError("a split keeps either groups or files together: leave out --by or --hold-out files")
     if dataset.hold_out == "files":
         out, rule, keys, note = _draw_files(dataset, seen)
     elif dataset.groups is not None:
-        out, rule, note = _draw_groups(dataset)
+        out, rule, note = _draw_groups(dataset, again)
     else:
         rule = SplitRule("rows", max(_TENTH, seen.least + 1))
-        out = seen.below if rule.limit == _TENTH else _read(dataset, rule.limit).below
+        out = seen.below if rule.limit == _TENTH else _read(dataset, rule.limit, again).below
         note = f"held out: {int(out.sum()):,} of {n:,} examples, drawn by a hash of their content"
     held = int(out.sum())
     if n - held < 2:
@@ -147,12 +149,12 @@ def _sides(record: Membership, dataset: Dataset, seen: _Pass) -> tuple[Mask, Mas
     return kept, out & ~kept
 
 
-def _read(dataset: Dataset, limit: int) -> _Pass:
+def _read(dataset: Dataset, limit: int, again: bool = False) -> _Pass:
     """One pass over the examples: their hashes are compared with a limit, and not stored."""
     below, least, totals = np.zeros(len(dataset.train), bool), (1 << 64) - 1, np.zeros(2, np.uint64)
     sums = dict[str, int]()
     for name, begin, block in _named(dataset):
-        hashes = hashed(example_keys(block, rounded=True) ^ _SALT)
+        hashes = hashed(example_keys(block, rounded=True) ^ _SALTS[again])
         below[begin : begin + len(block)] = hashes < np.uint64(limit)
         least = min(least, int(hashes.min()))
         totals += np.array([each.sum(dtype=np.uint64) for each in (hashes, hashed(hashes))], np.uint64)
@@ -171,11 +173,12 @@ def _named(dataset: Dataset) -> Iterator[tuple[str, int, NDArray[Any]]]:
             yield name, int(rows.offsets[number]), rows.part(number, start, stop)
 
 
-def _text_hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, salt=b"hold out").digest(), "big")
+def _text_hash(text: str, again: bool = False) -> int:
+    salt = b"validation" if again else b"hold out"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, salt=salt).digest(), "big")
 
 
-def _held_groups(dataset: Dataset, limit: int | None) -> tuple[Mask, int, str]:
+def _held_groups(dataset: Dataset, limit: int | None, again: bool = False) -> tuple[Mask, int, str]:
     """Which examples are of groups whose hash is below a limit (n,), the limit, and a note.
 
     Without a limit it is the usual one, or that which holds out at least one group. Examples without a group are trained on.
@@ -185,7 +188,7 @@ def _held_groups(dataset: Dataset, limit: int | None) -> tuple[Mask, int, str]:
     without = int((known.numbers < 0).sum())
     if len(known.classes) + bool(without) < 2:
         raise DataError(f"all examples have the same {name}: a split requires at least two groups")
-    hashes = [_text_hash(label_text(each)) for each in known.classes]
+    hashes = [_text_hash(label_text(each), again) for each in known.classes]
     limit = max(_TENTH, min(hashes) + 1) if limit is None else limit
     held = np.array([*(each < limit for each in hashes), False])
     out: Mask = held[known.numbers]  # -1 is the last one
@@ -193,8 +196,8 @@ def _held_groups(dataset: Dataset, limit: int | None) -> tuple[Mask, int, str]:
     return out, limit, note + (f"; {without:,} examples have no {name} and are trained on" if without else "")
 
 
-def _draw_groups(dataset: Dataset) -> tuple[Mask, SplitRule, str]:
-    out, limit, note = _held_groups(dataset, None)
+def _draw_groups(dataset: Dataset, again: bool) -> tuple[Mask, SplitRule, str]:
+    out, limit, note = _held_groups(dataset, None, again)
     return out, SplitRule("groups", limit), note
 
 

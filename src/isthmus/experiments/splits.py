@@ -85,12 +85,13 @@ class Split:
         return Examples(self.test, dataset.columns, dataset.kind, positions.some(self.test_rows), dataset.table)
 
 
-def split(dataset: Dataset, missing: Missing) -> Split:
+def split(dataset: Dataset, missing: Missing, again: bool = False) -> Split:
     """Splits a data set: its own test part is held out; without one, a tenth of the examples, independent of their order.
 
     Args:
         dataset: the data set.
         missing: how the autoencoder treats NaN, "error" or "allow".
+        again: whether these are the training examples of another split.
 
     Raises:
         DataError: a value is invalid, or there are fewer than 3 examples.
@@ -105,14 +106,14 @@ def split(dataset: Dataset, missing: Missing) -> Split:
     if n - held < 2:
         raise DataError(f"{dataset.name} has {n} examples, too few to hold out one: give at least 3")
     if blocks_of(examples) is not None:
-        return masked_parts(dataset, draw_by_content(dataset))
+        return masked_parts(dataset, draw_by_content(dataset, again))
     if dataset.hold_out == "files":
         raise DataError(
             f"{dataset.name} is no folder of files that are read in blocks, of which some could be held out: leave out --hold-out"
         )
     if n > REMEMBERED or _in_a_large_file(examples):
         dataset = in_blocks(dataset)
-        return masked_parts(dataset, draw_by_content(dataset))
+        return masked_parts(dataset, draw_by_content(dataset, again))
     keys = example_keys(examples)
     out, notes = _drawn(dataset, keys, held)
     flagged = keys.copy()

@@ -73,7 +73,7 @@ def training_and_validation(given: Given, missing: Missing, kinds: Any = None) -
     data = Dataset(
         "X", examples.values, columns=examples.columns, train_labels=None if y is None else np.asarray(y), groups=groups
     )
-    part = split(data, missing)
+    part = split(data, missing, again=True)
     train, held = (
         Labeled(
             replace(examples, values=side, positions=examples.at.some(rows)),

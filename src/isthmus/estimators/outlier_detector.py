@@ -527,7 +527,7 @@ class OutlierDetector(NotebookTable, WrapsAutoencoder, OutlierMixin, BaseEstimat
         n_calibration = max(1, round(n * self.calibration_fraction))
         held_out = n - n_calibration if frozen else max(1, n_calibration // 4)
         in_blocks = blocks_of(values) is not None
-        return tuple(random_parts(n, [n_calibration, held_out], seed, masks=in_blocks))  # type: ignore[return-value]
+        return tuple(random_parts(n, [n_calibration, held_out], seed, masks=in_blocks))
 
     def _fit_autoencoder(self, examples: Examples, trained: Given, seed: int) -> Autoencoder:
         """The fitted autoencoder: the frozen one, the one given, or the default for the data, fitted to the training examples."""

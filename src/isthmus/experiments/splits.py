@@ -9,7 +9,7 @@ versions held out their end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +130,7 @@ def in_blocks(dataset: Dataset) -> Dataset:
         len(dataset.train) > REMEMBERED or _in_a_large_file(dataset.train)
     ):
         return dataset
-    return replace(dataset, train=ArrayLikeRows(dataset.train))
+    return replace(dataset, train=cast(Array, ArrayLikeRows(dataset.train)))
 
 
 def _in_a_large_file(examples: Array) -> bool:

@@ -192,12 +192,12 @@ def test_what_a_run_was_trained_on_is_marked_where_it_is_known(tmp_path: Path) -
 
 
 def test_a_comparison_says_what_runs_may_have_been_trained_on(tmp_path: Path) -> None:
-    records = {"a": recorded(split(dataset(X), "error"), tmp_path), "b": None}
-    assert trained_notes(records, NEW, held_out=True) == []
-    (note,) = trained_notes(records, NEW, held_out=False)
+    record, folders = recorded(split(dataset(X), "error"), tmp_path), {"a": tmp_path, "b": tmp_path / "none"}
+    assert trained_notes(folders, NEW, held_out=True) == []
+    (note,) = trained_notes(folders, NEW, held_out=False)
     assert note.startswith("a may have been trained on 5")
-    (note,) = trained_notes(records, X, held_out=False)
-    assert note == f"a was trained on {2000 - records['a'].held:,} of these 2,000 examples: its errors are too low"
+    (note,) = trained_notes(folders, X, held_out=False)
+    assert note == f"a was trained on {2000 - record.held:,} of these 2,000 examples: its errors are too low"
 
 
 def test_what_cannot_be_held_out_is_an_error() -> None:

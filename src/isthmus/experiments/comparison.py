@@ -107,12 +107,8 @@ def compare(
     targets = {"target": target, "train_target": train_target}
     evaluations = tuple(_evaluated(ae, (X, y), (train, train_labels), targets) for ae in loaded)
     from_files = [not isinstance(each, Autoencoder) for each in given]
-    records = {name: run_data.membership_of(folder) for name, folder in folders.items()}
-    notes = [
-        *_source_notes(names, from_files, sources, origin),
-        *changes,
-        *trained_notes(records, examples.values, held_out),
-    ]
+    trained = trained_notes(folders, examples.values, held_out)
+    notes = [*_source_notes(names, from_files, sources, origin), *changes, *trained]
     if n_missing:
         count = "do not count in its errors" if evaluations[0].mixed else "count in its errors, with almost no error"
         notes.append(f"each autoencoder imputes the missing values itself; they {count}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import Dataset
-from isthmus.experiments.membership import Membership, trained_on
+from isthmus.experiments.membership import Membership, read_membership, trained_on
 from isthmus.experiments.split_by_content import known_by_rule
 
 __all__ = ["Known", "known_examples", "trained_notes"]
@@ -44,17 +45,17 @@ def known_examples(record: Membership | None, dataset: Dataset) -> Known | None:
     return Known(trained, ~trained if record.keys is not None else np.zeros_like(trained))
 
 
-def trained_notes(records: Mapping[str, Membership | None], values: Any, held_out: bool) -> list[str]:
+def trained_notes(folders: Mapping[str, Path], values: Any, held_out: bool) -> list[str]:
     """A note for each run that was trained on some of the examples, or perhaps was.
 
     Args:
-        records: the membership record of each run, by name.
+        folders: the folder of each run, by its name.
         values: the examples (n, *shape).
         held_out: whether a split chose them, so that it has already said what is unknown.
     """
     notes = list[str]()
-    for name, record in records.items():
-        known = known_examples(record, Dataset("X", values))
+    for name, folder in folders.items():
+        known = known_examples(read_membership(folder), Dataset("X", values))
         count, unknown = (0, 0) if known is None else (int(known.trained.sum()), int(known.unknown.sum()))
         if count:
             notes.append(f"{name} was trained on {count:,} of these {len(values):,} examples: its errors are too low")

@@ -162,9 +162,8 @@ def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
     source = data_options.source or run_record.source_of(run).without_target()
     ae, dataset = run_data.load_examples(run, source, parts="train", all_columns=True)
     print_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, data_options.source)])
-    is_table = dataset.train.ndim == 2
-    path = _path_for(out, "whole", ae, (".csv", ".npy") if is_table else (".npy", ".csv"))
-    if path.suffix == ".csv" and not is_table:
+    path = _path_for(out, "whole", ae, (".csv", ".npy") if dataset.train.ndim == 2 else (".npy", ".csv"))
+    if path.suffix == ".csv" and dataset.train.ndim != 2:
         raise RecordError(
             f"--out {path}: a .csv file requires a table, but these examples have shape {ae.shape_}: "
             "give a name that ends in .npy"

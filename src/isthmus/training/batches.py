@@ -290,9 +290,7 @@ def to_torch_dtype(examples: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def to_tensor(examples: NDArray[np.generic]) -> Tensor:
-    """The examples as a tensor, without a copy where that is possible.
-
-    NumPy calls a reversed axis of one element contiguous, and PyTorch does not take it.
-    """
+    """The examples as a tensor, without a copy where that is possible."""
+    # NumPy calls a reversed axis of one element contiguous, and PyTorch does not take it
     values = np.require(to_torch_dtype(examples), requirements=["C", "W"])
     return torch.from_numpy(values if min(values.strides) >= 0 else values.copy())

@@ -106,9 +106,8 @@ def compare(
         _check_fit(name, ae, examples, n_missing, y)
     targets = {"target": target, "train_target": train_target}
     evaluations = tuple(_evaluated(ae, (X, y), (train, train_labels), targets) for ae in loaded)
-    from_files = [not isinstance(each, Autoencoder) for each in given]
-    trained = trained_notes(folders, examples.values, held_out)
-    notes = [*_source_notes(names, from_files, sources, origin), *changes, *trained]
+    notes = _source_notes(names, [not isinstance(each, Autoencoder) for each in given], sources, origin) + changes
+    notes += trained_notes(folders, examples.values, held_out)
     if n_missing:
         count = "do not count in its errors" if evaluations[0].mixed else "count in its errors, with almost no error"
         notes.append(f"each autoencoder imputes the missing values itself; they {count}")

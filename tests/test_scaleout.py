@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from isthmus import data, errors
 from isthmus.data.options import ReadOptions
 from isthmus.scaleout import BulkResult
 from isthmus.scaleout.driver import files_of, finished, prepare
+from isthmus.scaleout.inputs import rows_of
 from isthmus.scaleout.job import Job, Verb
 from isthmus.scaleout.local import LocalEngine
 from isthmus.scaleout.opening import Opened, job_of, open_computation
@@ -95,7 +97,7 @@ def bulk(
     """All tasks, done in this process."""
     found: Opened = job_of(verb, model, out, ReadOptions(), runtime="torch", **options)
     told: list[str] = [] if notes is None else notes
-    return finished(prepare(found.job, files_of(inputs), found.notes), Here(), told.append, quiet=True)
+    return finished(prepare(found.job, files_of(inputs, out), found.notes), Here(), told.append, quiet=True)
 
 
 def union(out: Path) -> pyarrow.Table:
@@ -179,6 +181,38 @@ def test_arrays_are_read_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     result = bulk(tmp_path / "ae.safetensors", str(tmp_path / "part-*.npy"), tmp_path / "out")
     assert result.tasks == 2 + 3
     np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), ae.encode(X))
+
+
+def test_results_inside_of_the_folder_of_the_data_are_not_read(models: Path, inputs: Path) -> None:
+    out, notes = inputs / "results", list[str]()
+    bulk(models / "ae.safetensors", inputs, out, "reconstruct")
+    again = bulk(models / "ae.safetensors", inputs, out, "reconstruct", notes)
+    assert (again.files, again.skipped, again.rows, again.complete) == (FILES, FILES, 0, True)
+    assert any("3 entries in the folder of the results were left out: part-0-00000-" in note for note in notes)
+    assert len(union(out)) == FILES * ROWS
+    with pytest.raises(errors.DataError, match="is no result of this command"):
+        bulk(models / "ae.safetensors", inputs, inputs, "reconstruct")
+
+
+def test_columns_that_are_copied_in_other_types_are_named(models: Path, inputs: Path, tmp_path: Path) -> None:
+    part = table(0).set_column(0, "key", pyarrow.nulls(ROWS))
+    pyarrow.parquet.write_table(part, inputs / "part-0.parquet")
+    notes = list[str]()
+    assert bulk(models / "ae.safetensors", inputs, tmp_path / "out", keep=["key"], notes=notes).complete
+    assert any(
+        "'key'" in note and "holds null in part-0.parquet and string in part-1.parquet" in note for note in notes
+    )
+
+
+def test_a_large_group_of_rows_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 200_000))
+    path = tmp_path / "one.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(dict(zip("abcd", values, strict=True))), path, use_dictionary=False)
+    tracemalloc.start()
+    assert len(next(rows_of(path, "parquet", range(1), 0, 1000, list("abcd"))).values) == 1000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < values.nbytes / 4  # what is read of the file, as Python's bytes
 
 
 def test_what_is_there_and_verifies_is_skipped(models: Path, inputs: Path, tmp_path: Path) -> None:
@@ -282,12 +316,12 @@ def test_a_second_driver_gets_a_sentence(models: Path, inputs: Path, tmp_path: P
             yield from super().results(job, tasks, base)
 
     found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
-    assert finished(prepare(found.job, files_of(inputs)), Meanwhile(), print, quiet=True).complete
+    assert finished(prepare(found.job, files_of(inputs, tmp_path / "out")), Meanwhile(), print, quiet=True).complete
 
 
 def test_a_file_that_changes_meanwhile_has_no_result(models: Path, inputs: Path, tmp_path: Path) -> None:
     found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
-    plan = prepare(found.job, files_of(inputs))
+    plan = prepare(found.job, files_of(inputs, tmp_path / "out"))
     pyarrow.parquet.write_table(table(7, 30), inputs / "part-1.parquet")
     result = finished(plan, Here(), list[str]().append, quiet=True)
     assert [failure.where for failure in result.failures] == [f"part-1.parquet, rows 0 to {ROWS - 1}"]
@@ -410,4 +444,4 @@ def test_a_process_that_cannot_start_is_one_sentence(
     monkeypatch.setattr("sys.executable", "/bin/false")
     found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
     with pytest.raises(errors.NotPossibleError, match="a process could not start"):
-        finished(prepare(found.job, files_of(inputs)), LocalEngine(2), print, quiet=True)
+        finished(prepare(found.job, files_of(inputs, tmp_path / "out")), LocalEngine(2), print, quiet=True)

@@ -162,6 +162,15 @@ def test_types_of_files_are_unified(tmp_path: Path) -> None:
     )
 
 
+def test_a_column_of_text_may_be_empty_in_one_file(tmp_path: Path) -> None:
+    shops = [pa.nulls(30), pa.array(["north", None, "south"] * 10), pa.array(["east"] * 30).dictionary_encode()]
+    for number, shop in enumerate(shops):
+        pq.write_table(pa.table({"x": np.arange(30.0), "shop": shop}), tmp_path / f"{number}.parquet")
+    large = isthmus.data.read(tmp_path, cache=0)
+    same(large, isthmus.data.read(tmp_path))
+    assert int(np.isnan(np.asarray(large.train)).any(axis=1).sum()) in (0, 40)
+
+
 def test_files_of_other_columns_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1.0], "b": [1.0]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": [1.0]}), tmp_path / "2.parquet")

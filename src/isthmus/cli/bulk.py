@@ -156,7 +156,7 @@ def run_bulk(task: BulkTask, arguments: dict[str, Any], detector: Detector | Non
     _check_words(bulk)
     with as_flags(("jobs", "engine", "address", "keep", "runtime", *arguments)):
         engine = engine_of(bulk.engine or "local", bulk.jobs, bulk.address)  # type: ignore[arg-type]  # checked
-        files = files_of(task.data_options.data or "")
+        files = files_of(task.data_options.data or "", out)
         with nullcontext() if detector is None else detector(task, arguments) as model:
             used = {} if detector is not None else arguments
             runtime: Any = bulk.runtime or "auto"

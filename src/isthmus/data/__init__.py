@@ -40,6 +40,7 @@ Modules in reading order:
     arrays          .npy files, memory-mapped, and .npz files
     images/         an image, or a folder of images
     sound/          recordings in WAV files, cut into windows
+    folder_columns  columns in the names of folders
     file_sets       the files of a data set that is stored in many
     row_roles       columns of weights and of groups
     file_formats    the format of a file, and the options that apply to it

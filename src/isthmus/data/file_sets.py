@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal, NamedTuple
-from urllib.parse import unquote
 
+from isthmus.data.folder_columns import Partition, partitions_of
 from isthmus.data.images.formats import is_image
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 from isthmus.text import printable
 
-__all__ = ["FileSet", "Partition", "file_set", "is_file_set"]
+__all__ = ["FileSet", "file_set", "is_file_set"]
 
 Format = Literal["parquet", "arrow", "npy"]
 
@@ -25,22 +25,8 @@ _FORMATS |= dict.fromkeys((".arrow", ".feather", ".ipc"), "arrow")
 _SOUND = (".wav", ".wave")
 _MAGIC = re.compile(r"[*?\[]")
 _ALL = ("**", "*")  # all files of a folder and its subfolders
-_WHOLE = re.compile(r"-?(0|[1-9]\d{0,17}|0\d{1,17})", re.ASCII)
-_MISSING = "__HIVE_DEFAULT_PARTITION__"  # the folder of rows without a value
 _MAX_DEPTH = 100  # nested folders
 _LISTED = 3  # names in a note
-
-
-class Partition(NamedTuple):
-    """A column that is stored in the names of folders, such as year=2024/.
-
-    Attributes:
-        name: of the column.
-        values: its value in each file: whole numbers, or else texts; None where it is missing.
-    """
-
-    name: str
-    values: tuple[int | str | None, ...]
 
 
 class FileSet(NamedTuple):
@@ -108,13 +94,14 @@ def is_file_set(path: str | os.PathLike[str]) -> bool:
     return found
 
 
-def file_set(path: str | os.PathLike[str]) -> FileSet:
+def file_set(path: str | os.PathLike[str], results: Path | None = None) -> FileSet:
     """The files that a pattern matches, or those of a folder and its subfolders.
 
     Files and folders whose names begin with . or _ are left out, as Spark and pyarrow do. ``**`` stands for any number of folders.
 
     Args:
         path: a folder, or a pattern with \\*, ? or [. A folder that the pattern matches stands for all of its files.
+        results: a folder whose files are left out, as they are results; None for none.
 
     Returns:
         The files.
@@ -131,14 +118,14 @@ def file_set(path: str | os.PathLike[str]) -> FileSet:
     path = Path(path)
     fixed, pattern = _split(path)
     left_out = _LeftOut()
-    found = dict.fromkeys(_matching(fixed, pattern, left_out))
+    found = _without(dict.fromkeys(_matching(fixed, pattern, left_out)), results, left_out)
     while "=" in fixed.name:  # year=2024/ is a column too, if only that folder is given
         fixed = fixed.parent
     files = sorted(found, key=lambda file: file.relative_to(fixed).as_posix())
     chosen = _of_one_format(files, shown(path), left_out)
     for file in chosen:
         _check_regular(file)
-    partitions = _partitions([file.relative_to(fixed).parts[:-1] for file in chosen], chosen)
+    partitions = partitions_of([file.relative_to(fixed).parts[:-1] for file in chosen], chosen)
     notes = left_out.notes()
     if partitions:
         named = ", ".join(printable(each.name, 60) for each in partitions)
@@ -153,6 +140,7 @@ class _LeftOut:
     hidden: dict[Path, None] = field(default_factory=dict)
     links: dict[Path, None] = field(default_factory=dict)
     others: dict[Path, None] = field(default_factory=dict)
+    results: dict[Path, None] = field(default_factory=dict)
 
     def notes(self) -> tuple[str, ...]:
         """A sentence for each kind."""
@@ -160,6 +148,7 @@ class _LeftOut:
             (self.hidden, "whose name begins with . or _", "whose names begin with . or _"),
             (self.links, "that is a link to a folder", "that are links to folders"),
             (self.others, "of another format", "of other formats"),
+            (self.results, "in the folder of the results", "in the folder of the results"),
         )
         return tuple(
             f"{len(paths):,} {f'entry {one} was' if len(paths) == 1 else f'entries {many} were'} left out: {_some([*paths])}"
@@ -206,6 +195,18 @@ def _matching(
             yield from _matching(here, _ALL, left_out, depth + 1)
         elif not is_folder and not rest:
             yield here
+
+
+def _without(found: Collection[Path], results: Path | None, left_out: _LeftOut) -> list[Path]:
+    """The files that are not in the folder of the results, unless all are, which is an error of those who write there."""
+    folders = {file.parent for file in found} if results is not None else set()
+    inside = {
+        folder for folder in folders if results is not None and folder.resolve().is_relative_to(results.resolve())
+    }
+    if inside == folders:
+        return [*found]
+    left_out.results |= dict.fromkeys(file for file in found if file.parent in inside)
+    return [file for file in found if file.parent not in inside]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -261,37 +262,6 @@ def _check_regular(file: Path) -> None:
         raise DataError(f"{shown(file)} is a symbolic link; give the path of the file itself")
     if not file.is_file():
         raise DataError(f"{shown(file)} is not a regular file; give a data file")
-
-
-def _partitions(folders: list[tuple[str, ...]], files: list[Path]) -> tuple[Partition, ...]:
-    """The columns in the names of the folders of each file, which must be the same for all files."""
-    pairs = [
-        [part.partition("=")[::2] for part in parts if part.partition("=")[0] and "=" in part] for parts in folders
-    ]
-    names = [[unquote(name) for name, _ in each] for each in pairs]
-    for file, own in zip(files, names, strict=True):
-        if own != names[0]:
-            raise DataError(
-                f"the folders of {shown(file)} hold {_columns(own)}, and those of {shown(files[0])} {_columns(names[0])}: "
-                "move the files so that all are in folders such as year=2024/, or none is"
-            )
-        if len(set(own)) < len(own):
-            raise DataError(f"a column occurs twice in the folders of {shown(file)}: rename one of them")
-    texts = [[None if value == _MISSING else unquote(value) for _, value in each] for each in pairs]
-    return tuple(
-        Partition(name, _values([each[number] for each in texts]))
-        for number, name in enumerate(names[0] if names else [])
-    )
-
-
-def _values(texts: list[str | None]) -> tuple[int | str | None, ...]:
-    """Whole numbers if all are, or else texts."""
-    whole = all(text is None or _WHOLE.fullmatch(text) for text in texts)
-    return tuple(int(text) if whole and text is not None else text for text in texts)
-
-
-def _columns(names: list[str]) -> str:
-    return f"the columns {', '.join(printable(name, 60) for name in names)}" if names else "no columns"
 
 
 def _some(paths: list[Path]) -> str:

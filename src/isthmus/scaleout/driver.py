@@ -32,14 +32,9 @@ __all__ = ["Bulk", "Engine", "EngineName", "engine_of", "files_of", "finished", 
 
 EngineName = Literal["local", "ray"]
 
-_SINGLE = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".npy": "npy",
-}
+_SINGLE = {".parquet": "parquet", ".pq": "parquet", ".npy": "npy"} | dict.fromkeys(
+    (".arrow", ".feather", ".ipc"), "arrow"
+)
 _MOST_NOTES = 20  # different ones that workers give
 
 
@@ -138,7 +133,7 @@ def run(
     found = job_of(
         verb, Path(model), Path(out), options or ReadOptions(), keep=keep, runtime=runtime, arguments=arguments
     )
-    bulk = prepare(found.job, files_of(data), found.notes)
+    bulk = prepare(found.job, files_of(data, out), found.notes)
     return finished(bulk, engine_of(engine, jobs, address), warn, quiet=not interactive())
 
 
@@ -160,11 +155,11 @@ def engine_of(name: EngineName, jobs: int | None = None, address: str | None = N
     return LocalEngine(jobs)
 
 
-def files_of(data: str | os.PathLike[str]) -> FileSet:
-    """The files of a pattern or a folder; also a single Parquet, Arrow or .npy file."""
+def files_of(data: str | os.PathLike[str], out: str | os.PathLike[str]) -> FileSet:
+    """The files of a pattern or a folder, without those in the folder of the results; also a single Parquet, Arrow or .npy file."""
     path = Path(data)
     if is_file_set(path) or path.suffix.lower() not in _SINGLE or not path.is_file():
-        return file_set(path)
+        return file_set(path, Path(out))
     return FileSet((path,), path.parent, os.fspath(data), format=_SINGLE[path.suffix.lower()])  # type: ignore[arg-type]  # one of three
 
 
@@ -186,7 +181,7 @@ def prepare(job: Job, files: FileSet, notes: Sequence[str] = ()) -> Bulk:
         raise DataError(f"none of the files can be read, of which the first is: {broken[0].error}")
     computation = open_computation(job)
     described, lacking = _with_columns(job, computation, described)
-    notes = [*files.notes, *notes, *_id_note(job, computation, described)]
+    notes = [*files.notes, *notes, *_id_note(job, computation, described), *_type_notes(job, computation, described)]
     tasks = {task.key: task for task in plan(job, described)}
     base = str(files.base.resolve())
     return Bulk(job, base, files.names(), tasks, (*broken, *lacking), tuple(notes))
@@ -219,11 +214,24 @@ def _with_columns(
 def _id_note(job: Job, computation: Computation, files: Sequence[InputFile]) -> list[str]:
     """A note if the results have no column that names the rows."""
     columns = files[0].columns or ()
-    if not columns or kept(job, computation, columns):
-        return []
-    return [
-        "the results have no column of the files: to copy one that names the rows, give --keep (keep=) or --id (id=)"
-    ]
+    note = "the results have no column of the files: to copy one that names the rows, give --keep (keep=) or --id (id=)"
+    return [] if not columns or kept(job, computation, columns) else [note]
+
+
+def _type_notes(job: Job, computation: Computation, files: Sequence[InputFile]) -> list[str]:
+    """Notes on columns that are copied and have other types in some files, so that the results do not have one schema."""
+    notes = []
+    for name in kept(job, computation, files[0].columns or ()):
+        types = {
+            file.types[file.columns.index(name)]: file.name for file in files[::-1] if name in (file.columns or ())
+        }
+        if len(types) > 1:
+            (last, where), (first, there) = [*types.items()][-2:]
+            notes.append(
+                f"column {name!r}, which is copied to the results, holds {first} in {there} and {last} in {where}: what reads all results "
+                "at once may require one type: write the files with one type"
+            )
+    return notes
 
 
 def finished(bulk: Bulk, engine: Engine, note: Callable[[str], None], quiet: bool = False) -> BulkResult:

@@ -19,6 +19,7 @@ from isthmus.io.files import open_regular, shown
 __all__ = ["InputFile", "Rows", "check_unchanged", "columns_of", "describe", "rows_of"]
 
 _SLICE = 2**14  # rows of a block of an array
+_BUFFER = 2**16  # bytes of a column that are read at once
 _ARROW_END, _PARQUET_END = b"ARROW1", b"PAR1"
 
 
@@ -34,6 +35,7 @@ class InputFile(NamedTuple):
         footer: the SHA-256 of the description of its columns and blocks.
         sizes: the rows of each block: a row group, a record batch, or a slice of an array.
         columns: the names of the columns; None for an array.
+        types: what each of them holds.
         width: the values of a row.
         constants: the columns in the names of its folders, such as year=2024/: names and values. `columns` has them too.
     """
@@ -46,6 +48,7 @@ class InputFile(NamedTuple):
     footer: str
     sizes: tuple[int, ...]
     columns: tuple[str, ...] | None
+    types: tuple[str, ...]
     width: int
     constants: tuple[tuple[str, int | str | None], ...] = ()
 
@@ -80,12 +83,16 @@ def describe(files: FileSet, number: int) -> InputFile:
     stat = path.stat()
     how = {"parquet": _describe_parquet, "arrow": _describe_arrow, "npy": _describe_npy}[files.format]
     with _damage_as_data_error(path):
-        footer, sizes, columns, width = how(path)
+        footer, sizes, schema, width = how(path)
+    columns, types = (
+        (None, ()) if schema is None else (_unique(tuple(schema.names), path), tuple(map(str, schema.types)))
+    )
     own, name = set(columns or ()), path.relative_to(files.base).as_posix()
     constants = tuple((each.name, each.values[number]) for each in files.partitions if each.name not in own)
     if columns is not None:
         columns = (*columns, *(name for name, _ in constants))
-    described = (footer, sizes, columns, width, constants)
+        types = (*types, *(str(pyarrow().scalar(value).type) for _, value in constants))
+    described = (footer, sizes, columns, types, width, constants)
     return InputFile(path.absolute(), name, files.format, stat.st_size, stat.st_mtime_ns, *described)
 
 
@@ -135,7 +142,7 @@ def rows_of(
 
 def _parquet_batches(path: Path, blocks: range, at_once: int, columns: Sequence[str] | None) -> Iterator[Any]:
     with open_regular(path) as file:
-        table = pyarrow().parquet.ParquetFile(file)
+        table = pyarrow().parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)  # a row group may be large
         yield from table.iter_batches(at_once, row_groups=list(blocks), columns=columns, use_threads=False)
 
 
@@ -162,16 +169,16 @@ def _damage_as_data_error(path: Path) -> Iterator[None]:
         raise DataError(f"{shown(path)} is damaged or cannot be read ({reason}): write it again") from error
 
 
-def _describe_parquet(path: Path) -> tuple[str, tuple[int, ...], tuple[str, ...], int]:
+def _describe_parquet(path: Path) -> tuple[str, tuple[int, ...], Any, int]:
     with open_regular(path) as file:
         metadata = pyarrow().parquet.ParquetFile(file).metadata
         footer = _footer(file, path, 8, _PARQUET_END)
         sizes = tuple(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
-        names = tuple(metadata.schema.to_arrow_schema().names)
-    return footer, sizes, _unique(names, path), max(1, len(names))
+        schema = metadata.schema.to_arrow_schema()
+    return footer, sizes, schema, max(1, len(schema))
 
 
-def _describe_arrow(path: Path) -> tuple[str, tuple[int, ...], tuple[str, ...], int]:
+def _describe_arrow(path: Path) -> tuple[str, tuple[int, ...], Any, int]:
     arrow = pyarrow()
     with open_regular(path) as file:
         if file.read(len(_ARROW_END)) != _ARROW_END:
@@ -179,12 +186,12 @@ def _describe_arrow(path: Path) -> tuple[str, tuple[int, ...], tuple[str, ...], 
                 f"{shown(path)} is no Arrow file with a list of its batches, as streams and Feather files of version 1 are none: write it "
                 "with pyarrow.ipc.new_file, or as Parquet"
             )
-        names = tuple(arrow.ipc.open_file(file).schema.names)
-        narrow = arrow.ipc.IpcReadOptions(included_fields=[0]) if len(names) > 1 else None
+        schema = arrow.ipc.open_file(file).schema
+        narrow = arrow.ipc.IpcReadOptions(included_fields=[0]) if len(schema) > 1 else None
         reader = arrow.ipc.open_file(file, options=narrow)
         sizes = tuple(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
         footer = _footer(file, path, 10, _ARROW_END)
-    return footer, sizes, _unique(names, path), max(1, len(names))
+    return footer, sizes, schema, max(1, len(schema))
 
 
 def _describe_npy(path: Path) -> tuple[str, tuple[int, ...], None, int]:

@@ -202,7 +202,12 @@ class TableFiles:
             same = self.schema.get_all_field_indices(field.name).index(position)
             place = batch.schema.get_all_field_indices(field.name)[same]
         column, kind, types = batch.column(place), field.type, pyarrow().types
-        if column.type == kind or field.name in self.texts:
+        if column.type == kind:
+            return column
+        content = column.type.value_type if types.is_dictionary(column.type) else column.type
+        if types.is_null(content):  # so pandas writes a column without any value
+            return pyarrow().nulls(len(column), kind)
+        if field.name in self.texts:
             return column
         if types.is_dictionary(column.type) and not types.is_dictionary(kind):
             column = column.dictionary_decode()

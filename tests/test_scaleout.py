@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,34 @@ def test_columns_that_are_copied_in_other_types_are_named(models: Path, inputs: 
     assert any(
         "'key'" in note and "holds null in part-0.parquet and string in part-1.parquet" in note for note in notes
     )
+
+
+def test_numbers_are_read_from_columns_of_other_types(models: Path, inputs: Path, tmp_path: Path) -> None:
+    cents = pyarrow.array([Decimal(number) / 100 for number in range(ROWS)])
+    for number, values in enumerate((pyarrow.nulls(ROWS), cents)):
+        pyarrow.parquet.write_table(table(0).set_column(1, "a", values), inputs / f"part-{number}.parquet")
+    assert bulk(models / "ae.safetensors", inputs, tmp_path / "out").complete
+    rows = table(0).drop_columns("key")
+    given = [
+        rows.set_column(0, "a", values) for values in (pyarrow.nulls(ROWS, pyarrow.float64()), cents.cast("float64"))
+    ]
+    expected = isthmus.load(models / "ae.safetensors").encode(pyarrow.concat_tables(given))
+    np.testing.assert_array_equal(codes_of(union(tmp_path / "out"))[: 2 * ROWS], expected)
+
+
+def test_a_column_that_would_be_lost_is_an_error(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "c=7").mkdir()
+    pyarrow.parquet.write_table(table(0), tmp_path / "c=7/part.parquet")
+    with pytest.raises(errors.DataError, match=r"column 'c' of .* is in the file and in the name of its folder"):
+        bulk(models / "ae.safetensors", str(tmp_path / "*/*.parquet"), tmp_path / "out")
+    X = table(0).drop_columns("key").rename_columns(["row", "b", "c"])
+    isthmus.Autoencoder(1, architecture=isthmus.architectures.MLP([4]), epochs=1).fit(X).save(
+        tmp_path / "row.safetensors"
+    )
+    (tmp_path / "in").mkdir()
+    pyarrow.parquet.write_table(X, tmp_path / "in/part.parquet")
+    with pytest.raises(errors.RecordError, match="the model has a column 'row' too"):
+        bulk(tmp_path / "row.safetensors", tmp_path / "in", tmp_path / "out", "reconstruct")
 
 
 def test_a_large_group_of_rows_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from isthmus.scaleout.opening import Runtime, job_of, open_computation
 from isthmus.scaleout.outputs import inventory
 from isthmus.scaleout.progress import with_progress
 from isthmus.scaleout.tasks import Task, plan
-from isthmus.scaleout.work import ROW, Done, kept
+from isthmus.scaleout.work import ROW, Done, kept, notes_on_columns
 from isthmus.text import printable
 
 __all__ = ["Bulk", "Engine", "EngineName", "engine_of", "files_of", "finished", "prepare", "run"]
@@ -181,7 +181,7 @@ def prepare(job: Job, files: FileSet, notes: Sequence[str] = ()) -> Bulk:
         raise DataError(f"none of the files can be read, of which the first is: {broken[0].error}")
     computation = open_computation(job)
     described, lacking = _with_columns(job, computation, described)
-    notes = [*files.notes, *notes, *_id_note(job, computation, described), *_type_notes(job, computation, described)]
+    notes = [*files.notes, *notes, *notes_on_columns(job, computation, described)]
     tasks = {task.key: task for task in plan(job, described)}
     base = str(files.base.resolve())
     return Bulk(job, base, files.names(), tasks, (*broken, *lacking), tuple(notes))
@@ -191,6 +191,10 @@ def _with_columns(
     job: Job, computation: Computation, files: Sequence[InputFile]
 ) -> tuple[list[InputFile], list[Failure]]:
     """The files that have the columns to keep, and the others."""
+    if ROW in computation.names:
+        raise RecordError(
+            f"the results have a column {ROW!r} with the numbers of rows, and the model has a column {ROW!r} too: rename it"
+        )
     made = (ROW, *computation.names)
     known, lacking = list[InputFile](), list[Failure]()
     for file in files:
@@ -209,29 +213,6 @@ def _with_columns(
         missing = next(name for name in job.keep if name not in (files[0].columns or ()))
         raise RecordError(f"no file has a column {missing!r} to keep (--keep, keep=): {files[0].name} has none")
     return known, lacking
-
-
-def _id_note(job: Job, computation: Computation, files: Sequence[InputFile]) -> list[str]:
-    """A note if the results have no column that names the rows."""
-    columns = files[0].columns or ()
-    note = "the results have no column of the files: to copy one that names the rows, give --keep (keep=) or --id (id=)"
-    return [] if not columns or kept(job, computation, columns) else [note]
-
-
-def _type_notes(job: Job, computation: Computation, files: Sequence[InputFile]) -> list[str]:
-    """Notes on columns that are copied and have other types in some files, so that the results do not have one schema."""
-    notes = []
-    for name in kept(job, computation, files[0].columns or ()):
-        types = {
-            file.types[file.columns.index(name)]: file.name for file in files[::-1] if name in (file.columns or ())
-        }
-        if len(types) > 1:
-            (last, where), (first, there) = [*types.items()][-2:]
-            notes.append(
-                f"column {name!r}, which is copied to the results, holds {first} in {there} and {last} in {where}: what reads all results "
-                "at once may require one type: write the files with one type"
-            )
-    return notes
 
 
 def finished(bulk: Bulk, engine: Engine, note: Callable[[str], None], quiet: bool = False) -> BulkResult:

@@ -87,8 +87,13 @@ def describe(files: FileSet, number: int) -> InputFile:
     columns, types = (
         (None, ()) if schema is None else (_unique(tuple(schema.names), path), tuple(map(str, schema.types)))
     )
-    own, name = set(columns or ()), path.relative_to(files.base).as_posix()
-    constants = tuple((each.name, each.values[number]) for each in files.partitions if each.name not in own)
+    name = path.relative_to(files.base).as_posix()
+    constants = tuple((each.name, each.values[number]) for each in files.partitions)
+    twice = next((each for each, _ in constants if each in (columns or ())), None)
+    if twice is not None:
+        raise DataError(
+            f"column {twice!r} of {shown(path)} is in the file and in the name of its folder: rename one of them"
+        )
     if columns is not None:
         columns = (*columns, *(name for name, _ in constants))
         types = (*types, *(str(pyarrow().scalar(value).type) for _, value in constants))

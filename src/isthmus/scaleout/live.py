@@ -148,6 +148,8 @@ class LiveComputation(Computation):
         for place, field in enumerate(table.schema):
             if types.is_boolean(field.type):
                 table = table.set_column(place, field.name, table.column(place).cast(pyarrow().uint8()))
+            elif types.is_null(field.type) or types.is_decimal(field.type):
+                table = table.set_column(place, field.name, table.column(place).cast(pyarrow().float64()))
             elif (
                 not (types.is_integer(field.type) or types.is_floating(field.type))
                 and field.name != self._options.labels

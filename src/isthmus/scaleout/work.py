@@ -6,7 +6,7 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -16,12 +16,12 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, IsthmusError, IsthmusWarning
 from isthmus.io.atomic import replace_file
 from isthmus.scaleout.computation import Computation
-from isthmus.scaleout.inputs import Rows, check_unchanged, columns_of, rows_of
+from isthmus.scaleout.inputs import InputFile, Rows, check_unchanged, columns_of, rows_of
 from isthmus.scaleout.job import Job
 from isthmus.scaleout.outputs import RECORD, is_done, record_of
 from isthmus.scaleout.tasks import Task
 
-__all__ = ["ROW", "Done", "do"]
+__all__ = ["ROW", "Done", "do", "kept", "notes_on_columns"]
 
 ROW = "row"  # the column with the number of a row in its file
 _ROWS, _VALUES = 2**16, 2**22  # that are computed together
@@ -153,6 +153,31 @@ def kept(job: Job, computation: Computation, columns: tuple[str, ...]) -> tuple[
     """The columns that are copied: those that the user named, after that of the ids if the file has it."""
     own = [computation.id] if computation.id in columns and computation.id is not None else []
     return tuple(dict.fromkeys([*own, *job.keep]))
+
+
+def notes_on_columns(job: Job, computation: Computation, files: Sequence[InputFile]) -> list[str]:
+    """Notes if the results have no column that names the rows, and on columns that are copied and have other types in some files.
+
+    Args:
+        job: the job.
+        computation: the model.
+        files: those that are read.
+    """
+    columns, notes = files[0].columns or (), list[str]()
+    if columns and not kept(job, computation, columns):
+        notes.append(
+            "the results have no column of the files: to copy one that names the rows, give --keep (keep=) or --id (id=)"
+        )
+    for name in kept(job, computation, columns):
+        types = {dict(zip(each.columns or (), each.types, strict=True)).get(name): each.name for each in files[::-1]}
+        types.pop(None, None)
+        if len(types) > 1:
+            (last, where), (first, there) = [*types.items()][-2:]
+            notes.append(
+                f"column {name!r}, which is copied to the results, holds {first} in {there} and {last} in {where}: what reads all results "
+                "at once may require one type: write the files with one type"
+            )
+    return notes
 
 
 def _result(job: Job, task: Task, computation: Computation, part: Rows) -> Any:

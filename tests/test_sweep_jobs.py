@@ -158,6 +158,22 @@ def test_the_same_call_trains_what_failed(with_failure: tuple[Sweep, Path]) -> N
     assert weights(first.trials[0].autoencoder) == weights(again.trials[0].autoencoder)
 
 
+def test_a_failed_random_state_of_the_only_setting_leaves_the_results_of_the_others(tmp_path: Path) -> None:
+    grid = {"bottleneck__size": [2], "random_state": [0, 1, 2]}
+    with pytest.warns(IsthmusWarning, match="failed: RuntimeError: the net"):
+        found = sweep(SMALL, X, grid, folder=tmp_path, test=X[:20], watch=failing(2))
+    known = found.figures("column_error")[0, [0, 2]]
+    header, (row,) = found.table()
+    assert row[1] == f"{np.mean(known):.4g} ± {np.std(known, ddof=1):.4g} (2)"
+    assert row[header.index("status")] == "1 of 3 failed"
+    assert found.values == {"bottleneck.size": 2}
+    assert "each combination of values has a training without a result, which does not count" in found.sentences()[0]
+    assert not any("are not recommended" in line for line in found.sentences())
+    assert found.best is found.trials[int(np.argmin(known)) * 2]
+    assert len((tmp_path / "sweep.csv").read_text().splitlines()) == 4
+    assert (tmp_path / "sweep.png").exists()
+
+
 def test_a_sweep_in_which_everything_failed_is_an_error() -> None:
     def watch(reports: Iterator[Report], title: str, n_features: int) -> Iterator[Report]:
         raise RuntimeError("no")

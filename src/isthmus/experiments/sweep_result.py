@@ -70,17 +70,24 @@ class Sweep(Result):
 
     @cached_property
     def choice(self) -> Choice:
-        """The recommended combination, the rule, and the reason. Raises `DivergenceError` where every combination diverged or failed."""
-        converged = np.flatnonzero(np.isfinite(self.errors).all(1))
-        if not len(converged):
+        """The recommended combination, the rule, and the reason. Raises `DivergenceError` where every training diverged or failed.
+
+        Combinations with a diverged or failed training are left out, unless each has one: then the others of its trainings count.
+        """
+        finite = np.isfinite(self.errors)
+        some, every = np.flatnonzero(finite.any(1)), np.flatnonzero(finite.all(1))
+        if not len(some):
             reason = next((each.diverged or each.failed for each in self.trials if each.diverged or each.failed), "")
-            verb = "failed" if any(each.failed for each in self.trials) else "diverged"
-            raise DivergenceError(f"every combination of values {verb} in at least one training: {reason}")
-        values = [self._label(self.cells[place]) for place in converged]
+            raise DivergenceError(f"every training diverged or failed; the first one: {reason}")
+        places, errors, incomplete = every, self.errors[every], ""
+        if not len(every):
+            places, errors = some, np.array([[self.errors[place][finite[place]].mean()] for place in some])
+            incomplete = "; each combination of values has a training without a result, which does not count"
+        values = [self._label(self.cells[place]) for place in places]
         if list(self.axes) == [SIZE]:
-            values = [self.cells[place][SIZE] for place in converged]
-        choice = select(values, self.errors[converged], size=list(self.axes) == [SIZE])
-        return choice._replace(place=int(converged[choice.place]))
+            values = [self.cells[place][SIZE] for place in places]
+        choice = select(values, errors, size=list(self.axes) == [SIZE])
+        return choice._replace(place=int(places[choice.place]), why=choice.why + incomplete)
 
     def _label(self, cell: Mapping[str, Any]) -> str:
         one_field = len(self.axes) == 1
@@ -117,7 +124,7 @@ class Sweep(Result):
         ]
         mixed = len(set().union(*threads)) > 1
         header += ["threads"] * mixed + ["status"] * any(status)
-        chosen = self.choice.place if np.isfinite(self.errors).all(1).any() else None
+        chosen = self.choice.place if np.isfinite(self.errors).any() else None
         names = (f"pca_{column.name}", *(each.name for each in COLUMNS[:3]))
         lines = []
         for place, cell in enumerate(self.cells):
@@ -158,7 +165,9 @@ class Sweep(Result):
         failed = [each for each in self.trials if each.failed]
         lines += [f"failed: {self._name(each)}: {each.failed}" for each in failed]
         if failed:
-            left_out = "values with a failed training are not recommended; the same command trains it again"
+            complete = np.isfinite(self.errors).all(1).any()
+            left_out = "values with a failed training are not recommended; " * bool(complete)
+            left_out += "the same command trains it again"
             lines.append(f"{len(failed)} of {len(self.trials)} trainings failed: {left_out}")
         if self.test is not None:
             lines.append(self._tested(self.test))
@@ -246,8 +255,8 @@ class Sweep(Result):
         )
         lines = [Line(name, figures[list(positions[name].values())]) for name in ranked[:_MAX_LINES]]
         own = list(positions[ranked[0]].values())
-        pca_error = self.figures(f"pca_{self.column.name}")[own].mean(1)
-        pca = [None if math.isnan(value) else float(value) for value in pca_error]
+        pca_error = [_mean(values) for values in self.figures(f"pca_{self.column.name}")[own]]
+        pca = [None if math.isnan(value) else value for value in pca_error]
         values = [value if _numeric([value]) else text_of(value) for value in self.axes[across]]
         words = "elbow" if self.choice.rule == "elbow" else "recommended"
         ylabel = f"{self.column.title} on {self.n_validation:,} validation examples"

@@ -87,46 +87,60 @@ def error_curves(
 
     Args:
         values: the values of the setting; those that are not numbers get equal steps.
-        lines: one curve for each combination of the other settings.
+        lines: one curve for each combination of the other settings. An error that is not finite does not count.
         pca: the error of PCA with as many components as the code has dimensions, for each value. None if there is none.
         recommended: index of the recommended line, index of its value, and the label of that point.
         xlabel: the name of the setting.
         ylabel: the error, with its unit.
     """
     line, place, label = recommended
-    alt = f"{ylabel} against {xlabel}; {label}: {values[place]}, {lines[line].errors[place].mean():.4g}."
+    recommended_error = float(_over_states(lines[line].errors)[0][place])
+    alt = f"{ylabel} against {xlabel}; {label}: {values[place]}, {recommended_error:.4g}."
     figure, axes = chart(alt, 7.0, 4.6)
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     xs = [float(value) for value in values] if numeric else [float(i) for i in range(len(values))]
     order = np.argsort(xs)
     texts: Texts = []
     for number, (name, errors) in enumerate(lines):
-        _draw_line(axes, np.array(xs)[order], errors[order], f"C{number % 10}", numeric)
-        texts.append((xs[order[-1]], float(errors[order[-1]].mean()), short_name(name), f"C{number % 10}"))
+        means = _draw_line(axes, np.array(xs)[order], errors[order], f"C{number % 10}", numeric)
+        known = np.flatnonzero(np.isfinite(means))
+        if len(known):
+            texts.append((xs[order[known[-1]]], float(means[known[-1]]), short_name(name), f"C{number % 10}"))
     pca_points = [(x, y) for x, y in sorted(zip(xs, pca, strict=True)) if y is not None]
     if pca_points:
         axes.plot(
             *zip(*pca_points, strict=True), "--" if numeric else "", color=_GRAY, linewidth=1, marker="s", markersize=3
         )
         texts.append((*pca_points[-1], "PCA", _GRAY))
-    x, y = xs[place], float(lines[line].errors[place].mean())
+    x, y = xs[place], recommended_error
     axes.plot(x, y, "o", color=f"C{line % 10}", markersize=11, fillstyle="none", markeredgewidth=1.5)
     texts.append((x, y, label, "black"))
     _scale_x(axes, xs if numeric else None, texts, [str(value) for value in values])
-    _scale_y(axes, [float(e) for each in lines for e in each.errors.ravel()] + [e for _, e in pca_points])
+    drawn = [float(error) for each in lines for error in each.errors.ravel() if np.isfinite(error)]
+    _scale_y(axes, drawn + [error for _, error in pca_points])
     axes.set(xlabel=xlabel, ylabel=ylabel)
     _label(figure, axes, texts)
     return figure
 
 
-def _draw_line(axes: Axes, xs: Array, errors: Array, color: str, joined: bool) -> None:
-    """Draws the means of errors (n, m) over random states, and their range as a band (error bars for values that are not numbers)."""
-    means, low, high = errors.mean(1), errors.min(1), errors.max(1)
+def _over_states(errors: Array) -> tuple[Array, Array, Array]:
+    """Mean, minimum and maximum of errors (n, m) over the random states that have a finite one; NaN where none has."""
+    known = np.ma.masked_invalid(errors)  # type: ignore[no-untyped-call]
+    return known.mean(1).filled(np.nan), known.min(1).filled(np.nan), known.max(1).filled(np.nan)
+
+
+def _draw_line(axes: Axes, xs: Array, errors: Array, color: str, joined: bool) -> Array:
+    """Draws the means of errors (n, m) over random states, and their range as a band (error bars for values that are not numbers).
+
+    Returns the means.
+    """
+    means, low, high = _over_states(errors)
     axes.plot(xs, means, "-" if joined else "", marker="o", markersize=4, color=color)
     if errors.shape[1] > 1 and joined:
         axes.fill_between(xs, low, high, color=color, alpha=0.2, linewidth=0)
     elif errors.shape[1] > 1:
         axes.errorbar(xs, means, yerr=[means - low, high - means], fmt="none", color=color, capsize=3, linewidth=1)
+    return means
 
 
 def _scale_x(axes: Axes, xs: Sequence[float] | None, texts: Texts, ticks: Sequence[str] = ()) -> None:

@@ -185,6 +185,19 @@ def test_a_sweep_in_which_everything_failed_is_an_error() -> None:
         sweep(SMALL, X, GRID, watch=watch)
 
 
+def test_long_values_that_differ_at_their_end_have_two_folders(tmp_path: Path) -> None:
+    nets = [(2,) * 70 + (last,) for last in (3, 4)]
+    found = sweep(clone(SMALL).set_params(epochs=1), X, {"architecture__hidden": nets}, folder=tmp_path)
+    assert len({each.folder for each in found.trials}) == 2
+    assert all(len(each.folder) <= 120 for each in found.trials)
+    assert [load(tmp_path / each.folder).architecture.hidden for each in found.trials] == nets
+
+
+def test_values_that_are_written_alike_are_an_error() -> None:
+    with pytest.raises(RecordError, match=r"written alike.*0\.1.*0\.10000000000000002.*leave one of them out"):
+        sweep(SMALL, X, {"bottleneck__size": [2], "optimizer__lr": [0.1, np.nextafter(0.1, 1)]})
+
+
 # random states
 
 

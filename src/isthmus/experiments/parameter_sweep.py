@@ -31,9 +31,10 @@ from isthmus.experiments.side_by_side import Engine, check_engine, trained
 from isthmus.experiments.sweep_examples import Labeled, labeled, training_and_validation, training_data
 from isthmus.experiments.sweep_folder import begin_folder, write
 from isthmus.experiments.sweep_result import SIZE, Sweep
-from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial
+from isthmus.experiments.trial import ProgressCallback, SweepContext, Trial, folder_name
 from isthmus.experiments.trial_workers import Task
 from isthmus.records import Record, nearest
+from isthmus.text import printable
 
 __all__ = ["MAX_TRIALS", "SIZE", "sweep"]
 
@@ -241,10 +242,25 @@ def _plan(
             "or a larger max_trials (--max-trials)"
         )
     cells = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*axes.values())]
+    _check_distinct(cells)
     planned = [(cell, changed(ae, cell | {"random_state": state})) for cell in cells for state in states]
     for _, each in planned[:: len(states)]:
         _check_buildable(each, examples, y)
     return planned
+
+
+def _check_distinct(cells: Sequence[Mapping[str, Any]]) -> None:
+    """`RecordError` where two combinations of values would have one folder, since their values are written alike."""
+    places: dict[str, int] = {}
+    for place, cell in enumerate(cells):
+        first = places.setdefault(folder_name(cell, None).casefold(), place)
+        if first != place:
+            both = " and ".join(
+                ", ".join(f"{path}={value!r}" for path, value in cells[each].items()) for each in (first, place)
+            )
+            raise RecordError(
+                f"two combinations of values are written alike, {printable(both, 300)}: leave one of them out"
+            )
 
 
 def _check_buildable(ae: Autoencoder, examples: Examples, y: Any) -> None:

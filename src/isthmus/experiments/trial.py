@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ Figures = dict[str, Any]
 FIGURES = "validation.json"  # of a trial, next to its model
 _MAX_BYTES = 1 << 20  # of a validation.json
 _PROGRESS_STEPS = 20  # between two updates of the progress bar
+_MAX_NAME = 120  # characters of a folder's name
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +207,9 @@ def _write_figures(folder: Path, figures: Figures, threads: int | None) -> None:
 
 
 def folder_name(values: Mapping[str, Any], state: int | None) -> str:
-    """The name of a trial's folder: size-8, or size-8_beta-2_state-1."""
+    """The name of a trial's folder: size-8, or size-8_beta-2_state-1. The end of a long one is a hash of all of it."""
     parts = [f"{path.rpartition('.')[2]}-{text_of(value)}" for path, value in values.items()]
     parts += [] if state is None else [f"state-{state}"]
-    return re.sub(r"[^\w.+,=-]+", "-", "_".join(parts))[:120]
+    whole = "_".join(parts)
+    name = re.sub(r"[^\w.+,=-]+", "-", whole)
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 9]}-{zlib.crc32(whole.encode()):08x}"

@@ -26,12 +26,22 @@ from isthmus import Autoencoder, load, sweep
 from isthmus.architectures import MLP
 from isthmus.data.context_array import ContextArray, attach_context
 from isthmus.data.kinds import ImageArray, as_images
-from isthmus.errors import IsthmusError, IsthmusWarning, NotPossibleError, RecordError
+from isthmus.errors import (
+    DataError,
+    DivergenceError,
+    DivergenceWarning,
+    IsthmusError,
+    IsthmusWarning,
+    NotPossibleError,
+    RecordError,
+)
 from isthmus.estimators.overrides import parse_values
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL
 from isthmus.experiments.shared_examples import check_packable, pack, shared_folder, unpack
 from isthmus.experiments.sweep_result import Sweep
+from isthmus.experiments.trial_workers import News, Task
 from isthmus.nn.device import threads as on_threads
+from isthmus.optimizers import SGD
 from isthmus.training.progress import ProgressBars
 from isthmus.training.state import Report
 
@@ -183,6 +193,34 @@ def test_a_sweep_in_which_everything_failed_is_an_error() -> None:
         pytest.raises(IsthmusError, match="every training of the sweep failed; the first one: RuntimeError: no"),
     ):
         sweep(SMALL, X, GRID, watch=watch)
+
+
+def test_a_training_that_diverged_is_not_taken_for_one_with_other_parameters(tmp_path: Path) -> None:
+    def diverging(rate: float) -> Sweep:
+        ae = clone(SMALL).set_params(optimizer=SGD(rate))
+        return sweep(ae, X, {"bottleneck__size": [2, 3]}, folder=tmp_path)
+
+    with pytest.warns(DivergenceWarning), pytest.raises(DivergenceError, match="every training diverged"):
+        diverging(1e6)
+    with pytest.raises(DivergenceError, match="every training diverged"):
+        diverging(1e6)  # read from its folder, without a warning
+    with pytest.raises(DataError, match="size-2 holds a training that diverged, with other parameters: choose another"):
+        diverging(1e-3)
+
+
+def test_a_result_that_is_gone_is_a_row_and_not_trained_again_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(_: bytes, tasks: list[Task], jobs: int) -> Iterator[News]:
+        yield from (News(task.number, ended=True) for task in tasks)
+
+    monkeypatch.setattr("isthmus.experiments.side_by_side.in_processes", ended)
+    with (
+        pytest.warns(IsthmusWarning),
+        pytest.raises(IsthmusError, match=r"every training of the sweep failed.*its folder does not hold its result"),
+    ):
+        sweep(SMALL, X, GRID, folder=tmp_path, jobs=2)
+    assert not list(tmp_path.glob("size-*"))
 
 
 def test_long_values_that_differ_at_their_end_have_two_folders(tmp_path: Path) -> None:

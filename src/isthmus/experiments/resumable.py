@@ -13,8 +13,9 @@ from isthmus.estimators.loading import load_autoencoder
 from isthmus.experiments.run_folder import CHECKPOINT
 from isthmus.training.state import Report
 
-__all__ = ["checked_params", "interrupted", "with_checkpoints"]
+__all__ = ["NOT_COMPARED", "checked_params", "interrupted", "with_checkpoints"]
 
+NOT_COMPARED = {"verbose", "device"}  # parameters that do not decide what is trained
 _SECONDS = 10  # between two checkpoints
 
 
@@ -38,7 +39,7 @@ def interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
 def checked_params(found: Autoencoder, expected: Autoencoder, folder: Path) -> Autoencoder:
     """The autoencoder that was read, if its parameters are the expected ones; else `DataError`."""
     recorded, required = (ae.get_params(deep=False) for ae in (found, expected))
-    for name in required.keys() - {"verbose", "device"}:
+    for name in required.keys() - NOT_COMPARED:
         if recorded[name] != required[name]:
             raise DataError(
                 f"{folder} holds a training with {name}={recorded[name]!r}, but {name}={required[name]!r} is required: "

@@ -117,7 +117,8 @@ def _side_by_side(
                 if each.ended:
                     if each.number in shown:
                         shown.pop(each.number).end()
-                    yield each.number, _failed(task, each.failed) if each.failed else _read(task, context, new=True)
+                    failed = each.failed or ("" if _is_there(task, context) else "its folder does not hold its result")
+                    yield each.number, _failed(task, failed) if failed else _read(task, context, new=True)
 
 
 def _is_there(task: Task, context: SweepContext) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import get_num_threads
 
 from isthmus.data.validation import Examples
-from isthmus.errors import DivergenceError
+from isthmus.errors import DataError, DivergenceError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
@@ -23,7 +23,7 @@ from isthmus.evaluation.older_figures import current
 from isthmus.experiments import run_folder
 from isthmus.experiments.comparison_metrics import text_of
 from isthmus.experiments.membership import Membership
-from isthmus.experiments.resumable import checked_params, interrupted, with_checkpoints
+from isthmus.experiments.resumable import NOT_COMPARED, checked_params, interrupted, with_checkpoints
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.io.atomic import check_folder, replace_file
 from isthmus.io.files import open_regular
@@ -138,6 +138,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
     check_folder(folder)
     figures, threads = _read_figures(folder)
     if figures is not None and "diverged" in figures:
+        _check_same_parameters(figures, ae, folder)
         return Trial(values, state, None, {}, name, new=False, diverged=figures["diverged"], threads=threads)
     complete = (folder / run_folder.MODEL).exists()
     threads = threads if complete else get_num_threads()
@@ -146,7 +147,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
             checked_params(load_autoencoder(folder), ae, folder) if complete else _trained(ae, context, title, folder)
         )
     except DivergenceError as error:
-        _write_figures(folder, {"diverged": str(error)}, threads)
+        _write_figures(folder, {"diverged": str(error), "parameters": _parameters_hash(ae)}, threads)
         return Trial(values, state, None, {}, name, diverged=str(error), threads=threads)
     if figures is None or not complete:
         figures = context.evaluate(fitted).to_dict()
@@ -182,6 +183,20 @@ def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | 
             pass
         run_folder.save_run(*contents)
     return ae
+
+
+def _parameters_hash(ae: Autoencoder) -> str:
+    """A hash of the parameters that decide what is trained."""
+    params = {name: value for name, value in ae.get_params(deep=False).items() if name not in NOT_COMPARED}
+    return f"{zlib.crc32(repr(sorted(params.items())).encode()):08x}"
+
+
+def _check_same_parameters(figures: Figures, ae: Autoencoder, folder: Path) -> None:
+    """`DataError` where the training that diverged had other parameters; older versions did not record them."""
+    if figures.get("parameters", _parameters_hash(ae)) != _parameters_hash(ae):
+        raise DataError(
+            f"{folder} holds a training that diverged, with other parameters: choose another folder (--out), or remove it first"
+        )
 
 
 def _read_figures(folder: Path) -> tuple[Figures | None, int | None]:

@@ -64,3 +64,6 @@ def test_the_one_standard_error_rule_equals_a_hand_computation() -> None:
 def test_the_best_of_words_and_the_first_of_equals() -> None:
     assert select(["a", "b", "c"], [[2.0], [1.0], [1.0]])[:2] == (1, "best")
     assert "c" in select(["a", "b", "c"], [[2.0, 2.0], [0.9, 1.1], [1.0, 1.01]]).why
+    # standard deviations 0.1; the lead over b is 0.08: more than the standard error 0.058, less than the deviation
+    why = select(["a", "b", "c"], [[0.9, 1.0, 1.1], [0.98, 1.08, 1.18], [1.9, 2.0, 2.1]]).why
+    assert why == "the lowest error; its lead over b is within the standard deviation over random states"

@@ -56,7 +56,7 @@ def select(values: Sequence[Any], errors: ArrayLike, *, size: bool = False) -> C
     shared = (
         f"; within one standard error of it: {', '.join(map(str, others))}" if others and table.shape[1] > 1 else ""
     )
-    return Choice(best, "best", f"the lowest error{shared}")
+    return Choice(best, "best", f"the lowest error{shared}{_reason_to_doubt(values, table, best, near)}")
 
 
 def elbow(values: Sequence[float], errors: ArrayLike) -> int | None:
@@ -103,6 +103,16 @@ def _reason_without_elbow(values: Sequence[float], means: NDArray[np.float64]) -
     if _non_increasing(means) is None:
         return "larger codes do not lower the error noticeably"
     return "the error falls at about the same rate at all sizes"
+
+
+def _reason_to_doubt(values: Sequence[Any], table: NDArray[np.float64], best: int, near: Sequence[int]) -> str:
+    """Names the values further than one standard error away whose mean the random states do not tell from the best one."""
+    if table.shape[1] < 2:
+        return ""
+    means, deviations = table.mean(1), table.std(1, ddof=1)
+    close = means - means[best] <= np.maximum(deviations, deviations[best])
+    named = ", ".join(str(values[place]) for place in np.flatnonzero(close) if place not in near)
+    return f"; its lead over {named} is within the standard deviation over random states" if named else ""
 
 
 def _rates(values: Sequence[float], means: NDArray[np.float64], bend: int) -> str:

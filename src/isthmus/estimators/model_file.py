@@ -237,12 +237,12 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
 
 def _records(entry: Any) -> int:
     """The number of JSON objects with a type."""
-    count, waiting = 0, [entry]
+    count, waiting = 0, list[Any]([[entry]])
     while waiting:
         value = waiting.pop()
-        if isinstance(value, dict | list):
-            count += isinstance(value, dict) and "type" in value
-            waiting += value.values() if isinstance(value, dict) else value
+        count += type(value) is dict and "type" in value
+        inner = value.values() if type(value) is dict else value
+        waiting += [each for each in inner if type(each) is dict or type(each) is list]  # a list of many numbers is one of them
     return count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,15 +18,17 @@ from threading import Thread
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.distributed as dist
 from cases import thorough_where
 from PIL import Image
+from scipy.sparse import csr_array
 from test_every_component import BATCH, EVERY, LABELS, N, autoencoder, examples, made
 
 from isthmus import Autoencoder, data, load
-from isthmus.architectures import MLP, Modules
+from isthmus.architectures import MLP, Conditional, Modules
 from isthmus.bottlenecks import Gaussian, ImportanceWeighted, VectorQuantized
 from isthmus.cli import main
 from isthmus.cli.together import begin
@@ -136,6 +139,46 @@ def test_three_processes_decide_as_one_does(case: str) -> None:
     one = fitted()
     for other in together(3, fitted):
         assert_same(one, other)
+
+
+TABLE = pd.DataFrame({"a": [*range(16), None], "b": list("xyz" * 5 + "xy"), "c": X[:17, 0] > 0.5})
+KINDS: dict[str, tuple[dict[str, Any], tuple[Any, ...], dict[str, Any]]] = {
+    "table": ({"missing": "allow"}, (TABLE,), {}),
+    "series": ({"kind": "series"}, (X[:17].repeat(6, 1).reshape(17, 2, 18),), {}),
+    "images": ({"kind": "images"}, ((X[:17] * 255).astype(np.uint8).repeat(6, 1).reshape(17, 6, 6),), {}),
+    "sparse": ({}, (csr_array(np.where(X[:17] < 0.7, 0, X[:17])),), {}),
+    "pairs": ({}, (X[:17],), {"target": X[:17] + 1, "validation_data": (X[:5], X[:5] + 1)}),
+    "conditional": ({"architecture": Conditional(MLP((8,)))}, (X[:17], np.arange(17) % 3), {}),
+    "one row less than a batch": ({"batch_size": 18}, (X[:17],), {}),
+}  # fmt: skip
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore:3 columns")  # what was inferred of the table
+@pytest.mark.parametrize("case", list(KINDS))
+def test_three_processes_train_on_every_kind_of_data_as_one_does(case: str) -> None:
+    params, given, named = KINDS[case]  # in batches of four rows the third process has none
+
+    def fitted(_: int = 0) -> Autoencoder:
+        few = {"epochs": 2, "batch_size": 4, "precision": "float64", "random_state": 0}
+        return Autoencoder(2, **few | params).fit(*given, **named)
+
+    one = fitted()
+    for other in together(3, fitted):
+        assert_same(one, other)
+
+
+@pytest.mark.thorough
+def test_in_bfloat16_each_process_has_the_same_weights_and_nearly_those_of_one() -> None:
+    def fitted(_: int = 0) -> Autoencoder:
+        return choices(precision="bfloat16", batch_size=16).fit(X)
+
+    one, (first, second) = fitted(), together(2, fitted)
+    assert isinstance(first, Autoencoder)
+    assert isinstance(second, Autoencoder)
+    ours, theirs = first.model_.state_dict(), second.model_.state_dict()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
+    assert first.history_[-1].loss == pytest.approx(one.history_[-1].loss, rel=0.01)
 
 
 class Read(InMemorySource):
@@ -376,6 +419,35 @@ def test_a_signal_stops_all_processes_with_a_checkpoint(tmp_path: Path, trained_
     resumed = weights_of(tmp_path / "a" / MODEL)
     for name, tensor in weights_of(trained_alone).items():
         torch.testing.assert_close(resumed[name], tensor, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.thorough
+@pytest.mark.promise(11)
+@pytest.mark.parametrize(("rank", "number"), [(1, signal.SIGINT), (0, signal.SIGTERM)])
+def test_a_signal_to_one_process_stops_all_with_its_exit_code(rank: int, number: int, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "isthmus", *TRAIN, "epochs=2000", "--out", "a"],
+            cwd=tmp_path, env=common | {"RANK": str(each)}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        for each in (0, 1)
+    ]  # fmt: skip
+    try:
+        until(processes[0], "epoch 2,")
+        processes[rank].send_signal(number)
+        said = [each.communicate(timeout=120)[0] for each in processes]
+    finally:
+        for each in processes:
+            each.kill()
+    assert [each.returncode for each in processes] == [128 + number] * 2, said
+    assert said[0].splitlines()[-1].startswith("isthmus: stopped after step ")
+    assert not said[1]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [CHECKPOINT, "run.json"]
 
 
 @pytest.mark.thorough

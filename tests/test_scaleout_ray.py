@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -17,7 +18,11 @@ from test_scaleout_killed import work as work  # the fixture
 
 pytestmark = [pytest.mark.thorough, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-ENVIRONMENT = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1"}
+ENVIRONMENT = os.environ | {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # without it each process writes its own into an empty home
+}
 
 
 class Cluster:
@@ -41,7 +46,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(environment: Mapping[str, str] = os.environ) -> Iterator[Cluster]:
+def cluster(environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[Cluster]:
     """A cluster of two nodes with one core each."""
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("ray_cluster.py"))],

@@ -241,8 +241,8 @@ def _records(entry: Any) -> int:
     while waiting:
         value = waiting.pop()
         count += type(value) is dict and "type" in value
-        inner = value.values() if type(value) is dict else value
-        waiting += [each for each in inner if type(each) is dict or type(each) is list]  # a list of many numbers is one of them
+        inner = value.values() if type(value) is dict else value  # which may be very many numbers
+        waiting += [each for each in inner if type(each) is dict or type(each) is list]
     return count
 
 

@@ -111,7 +111,7 @@ def _reason_to_doubt(values: Sequence[Any], table: NDArray[np.float64], best: in
         return ""
     means, deviations = table.mean(1), table.std(1, ddof=1)
     close = means - means[best] <= np.maximum(deviations, deviations[best])
-    named = ", ".join(str(values[place]) for place in np.flatnonzero(close) if place not in near)
+    named = ", ".join(str(values[place]) for place in np.flatnonzero(close).tolist() if place not in near)
     return f"; its lead over {named} is within the standard deviation over random states" if named else ""
 
 

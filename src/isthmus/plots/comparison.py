@@ -125,7 +125,7 @@ def error_curves(
 
 def _over_states(errors: Array) -> tuple[Array, Array, Array]:
     """Mean, minimum and maximum of errors (n, m) over the random states that have a finite one; NaN where none has."""
-    known = np.ma.masked_invalid(errors)  # type: ignore[no-untyped-call]
+    known = np.ma.masked_invalid(errors)
     return known.mean(1).filled(np.nan), known.min(1).filled(np.nan), known.max(1).filled(np.nan)
 
 

@@ -413,6 +413,16 @@ def test_sizes_in_a_header_cost_neither_memory_nor_time(changes: dict[str, Any],
     assert memory("VmHWM") - before < 4 << 20
 
 
+@pytest.mark.promise(22)
+def test_records_within_lists_are_counted_too(path: Path) -> None:
+    with opened(path) as contents:
+        header, tensors = json.loads(contents.metadata["isthmus"]), contents.all_tensors()
+    header["fitted"]["architecture"] = {"type": "MLP", "hidden": [[{"type": "MLP"}] * 5000]}
+    path.write_bytes(b"".join(serialize({"isthmus": json.dumps(header)}, tensors)))
+    with pytest.raises(ModelFileError, match=r"5,0[0-9]+ records, more than 4,096"):
+        load(path)
+
+
 def memory(what: str, anew: bool = False) -> int:
     """Bytes that the process has, or had at most since it was last asked anew."""
     if anew:

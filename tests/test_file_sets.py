@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_cli import run
 
 from isthmus.data.file_sets import file_set, is_file_set
 from isthmus.errors import DataError
@@ -96,3 +97,13 @@ def test_what_is_a_set_of_files(tmp_path: Path) -> None:
     assert not is_file_set(tmp_path / "tables/deep/a.parquet")
     np.save(tmp_path / "what[1].npy", np.zeros(3))
     assert not is_file_set(tmp_path / "what[1].npy")  # a file with such a name
+
+
+def test_a_pattern_without_quotes_is_named(tmp_path: Path) -> None:
+    """The shell replaces it by the names of files."""
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, np.zeros((3, 2)))
+    done = run("score", "run", "--data", "a.npy", "b.npy", "--out", "scores/", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "put a pattern in quotes, as in --data 'folder/*.parquet'" in done.stderr
+    assert "quotes" not in run("score", "run", "nonsense", cwd=tmp_path).stderr

@@ -37,6 +37,7 @@ Modules in reading order:
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -181,7 +182,7 @@ def _run_verb() -> None:
     except Exception as error:
         parser_message = getattr(error, "format_message", None)  # of errors of the command-line parser
         if parser_message or isinstance(error, RecordError):
-            fail(parser_message() if parser_message else error, 2)
+            fail(f"{parser_message()}{_hint_of_quotes(sys.argv)}" if parser_message else error, 2)
         if memory_limit.lacks_memory(error):
             fail("there is not enough memory: use a smaller model or smaller batches, or give fewer examples", 1)
         if isinstance(error, ModuleNotFoundError) and error.name:  # in the small distribution, or a broken installation
@@ -190,3 +191,11 @@ def _run_verb() -> None:
             fail(error, 1)
         sys.excepthook = show_traceback
         raise
+
+
+def _hint_of_quotes(words: list[str]) -> str:
+    """A hint if the shell seems to have replaced a pattern of --data by the names of files; else ""."""
+    given = next((place + 1 for place, word in enumerate(words) if word in {"--data", "-d"}), len(words))
+    files = words[given : given + 2]
+    replaced = len(files) == 2 and all(os.path.isfile(file) for file in files)
+    return ": put a pattern in quotes, as in --data 'folder/*.parquet'" if replaced else ""

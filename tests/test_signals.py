@@ -192,6 +192,32 @@ def test_a_signal_that_is_ignored_stays_so(listening: Callable[[], AbstractConte
         signal.signal(signal.SIGTERM, before)
 
 
+MEANWHILE = """
+import os, signal, sys
+from isthmus.cli import main
+from isthmus.nn.processes import Processes
+
+def most(self, value, sent=[]):
+    if not sent:  # the others answer while the signal comes
+        sent.append(os.kill(os.getpid(), signal.SIGTERM))
+    return value
+
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+Processes.most = most
+sys.argv = "isthmus train --data digits architecture.hidden=16 epochs=3 --out run".split()
+main()
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.promise(11)
+def test_a_signal_is_not_lost_while_the_processes_speak(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", MEANWHILE], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stdout
+    assert done.stderr.splitlines()[-1].startswith("isthmus: stopped after step ")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [CHECKPOINT, "run.json"]
+
+
 TERMINATED = """
 import os, signal, sys
 from pathlib import Path

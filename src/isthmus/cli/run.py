@@ -170,26 +170,26 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
         else:
             reports = ae.iter_fit(X, y, every=report_due, layerwise=run.layerwise, **given)
         for report in progress(run.as_json)(_heard(run, reports), run.about.recipe, math.prod(part.train.shape[1:])):
-            handler.signal = run.processes.most(handler.signal)
+            number = run.processes.most(handler.signal)  # the same in all; a signal from here on counts at the next report
             if report.layer is not None:
-                if handler.signal:
+                if number:
                     reports.close()
                     fail(
                         f"stopped while pretraining layer {report.layer}, which has no checkpoints: start again",
-                        128 + handler.signal,
+                        128 + number,
                     )
                 continue
             if run.about.tensorboard and report.complete and run.writes:
                 writer.scalars(report)
                 _log_images(writer, ae, part, report.step)
-            if handler.signal or timer.due(report.step, report.complete):
-                _save_checkpoint(run, part.record, required=bool(handler.signal))
+            if number or timer.due(report.step, report.complete):
+                _save_checkpoint(run, part.record, required=bool(number))
                 timer.restart()
-            if handler.signal:
+            if number:
                 run.processes.most(0)  # the others end when the checkpoint is written
                 reports.close()
                 stopped = f"stopped after step {report.step:,} of {report.steps:,}"
-                fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + handler.signal)
+                fail(f"{stopped}; resume with: {command('isthmus', 'resume', run.folder)}", 128 + number)
         if run.writes:
             run_folder.save_run(run.folder, run.ae, run.origin, run.about, part.record)
 

@@ -170,7 +170,8 @@ def _fit(run: Training, part: Split, y: Any, resume: bool, handler: SignalHandle
         else:
             reports = ae.iter_fit(X, y, every=report_due, layerwise=run.layerwise, **given)
         for report in progress(run.as_json)(_heard(run, reports), run.about.recipe, math.prod(part.train.shape[1:])):
-            number = run.processes.most(handler.signal)  # the same in all; a signal from here on counts at the next report
+            # the same in all processes: a signal from here on counts at the next report
+            number = run.processes.most(handler.signal)
             if report.layer is not None:
                 if number:
                     reports.close()

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from run import HERE, machine
 from sections import replace_section
 
 from isthmus import Autoencoder
 from isthmus.architectures import MLP, Conv
+from isthmus.nn.processes import Processes
 from isthmus.training.joining import Joined, are_joined, join
 
 WORKS: dict[str, Any] = {
@@ -33,6 +35,7 @@ WORKS: dict[str, Any] = {
     "convolutions, 28 x 28": lambda: (Autoencoder(32, architecture=Conv()), (3_200, 28, 28)),
 }
 BATCH = 256
+EXCHANGED = (4, 10_000_000)  # bytes of a sum: what a message takes at least, and how fast many bytes go
 
 
 def measured(work: str, epochs: int, device: str) -> None:
@@ -45,18 +48,32 @@ def measured(work: str, epochs: int, device: str) -> None:
             ends.append(time.perf_counter())
             steps = report.steps
         each = statistics.median(np.diff(ends))
+        sent = joined.processes.bytes / steps
+        exchanges = {size: exchange(joined.processes, size) for size in EXCHANGED}
         if not joined.processes.rank:
-            said = {"seconds": each, "bytes": joined.processes.bytes / steps, "parameters": ae.n_parameters_}
+            said = {"seconds": each, "bytes": sent, "parameters": ae.n_parameters_, "exchanges": exchanges}
             print(json.dumps(said))
 
 
-def in_own_processes(work: str, processes: int, threads: int, epochs: int, device: str) -> dict[str, float]:
+def exchange(processes: Processes, size: int, count: int = 50) -> float:
+    """Seconds of a sum of ``size`` bytes over the processes, the median of ``count``; 0 for one process."""
+    if processes.size == 1:
+        return 0.0
+    values, seconds = torch.zeros(size // 4), []
+    for _ in range(count):
+        began = time.perf_counter()
+        processes.sum(values)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def in_own_processes(work: str, processes: int, threads: int, epochs: int, device: str) -> dict[str, Any]:
     """What `measured` prints in processes of their own."""
     run = [] if processes == 1 else ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     words = [__file__, "--one", work, "--epochs", str(epochs), "--device", device]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     said = subprocess.run([sys.executable, *run, *words], env=environment, check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(said.stdout.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(said.stdout.strip().splitlines()[-1])
     return found
 
 
@@ -84,6 +101,7 @@ def main() -> None:
         "| work | processes | threads each | seconds per epoch | parameters | bytes reduced per step |",
         "|---|---|---|---|---|---|",
     ]
+    exchanges: list[dict[str, float]] = []
     for work in WORKS:
         rounds = [
             {each: in_own_processes(work, *each, given.epochs, given.device) for each in settings}
@@ -96,6 +114,13 @@ def main() -> None:
             size, reduced = found[0]["parameters"], found[0]["bytes"]
             lines.append(f"| {work} | {processes} | {threads} | {spread} | {size:,.0f} | {reduced:,.0f} |")
             print(lines[-1], flush=True)
+        exchanges += [each[given.processes, threads]["exchanges"] for each in rounds]
+    few, many = (statistics.median(each[str(size)] for each in exchanges) for size in EXCHANGED)
+    lines += [
+        "",
+        f"A sum of 4 bytes over the {given.processes} processes takes {1e3 * few:.2g} ms; one of 10 MB takes {1e3 * many:.2g} ms, "
+        f"{EXCHANGED[1] / many / 1e9:.2g} GB/s.",
+    ]
     replace_section(given.out, "distributed.py", "\n".join(lines))
 
 

@@ -55,6 +55,7 @@ def detected(data: str) -> tuple[Counter[str], str]:
         return Counter(row["trained_on"] for row in csv.DictReader(file)), " ".join(printed.split())
 
 
+@pytest.mark.promise(25)
 def test_rows_are_held_out_by_content_and_none_of_the_training_is_evaluated(folder: Path) -> None:
     printed = said(*TRAIN)
     record = read_membership(folder.parent / "run")
@@ -75,6 +76,7 @@ def test_rows_are_held_out_by_content_and_none_of_the_training_is_evaluated(fold
     assert f"{marks['unknown']} of 100 examples may be training examples, as run has no list of them" in printed
 
 
+@pytest.mark.promise(25)
 def test_whole_files_are_held_out(folder: Path) -> None:
     printed = said(*TRAIN, "--hold-out", "files")
     record = read_membership(folder.parent / "run")
@@ -91,6 +93,7 @@ def test_what_has_no_files_cannot_hold_them_out(folder: Path) -> None:
     assert "(--hold-out): x.npy is not a folder or pattern of Parquet, Arrow or .npy files" in printed
 
 
+@pytest.mark.promise(10)
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_training_on_a_folder_that_is_killed_resumes_to_the_same_weights(folder: Path, number: int) -> None:

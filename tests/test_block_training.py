@@ -74,6 +74,7 @@ USES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.promise(15)
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_rows_in_blocks_give_the_results_of_the_array(use: Callable[[Any], Any]) -> None:
     for array, other in zip(use(X), use(cut(X)), strict=True):
@@ -211,6 +212,7 @@ def test_two_windows_are_in_memory_and_the_next_one_is_read_in_the_background() 
     assert source.held == {}
 
 
+@pytest.mark.promise(13)
 @pytest.mark.thorough
 def test_memory_does_not_grow_with_the_number_of_rows() -> None:
     peaks = []
@@ -231,6 +233,7 @@ def test_memory_does_not_grow_with_the_number_of_rows() -> None:
 # Resuming
 
 
+@pytest.mark.promise(10)
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("stop", [11, *(pytest.param(step, marks=pytest.mark.thorough) for step in range(1, 14))])
 def test_a_training_resumed_at_any_step_ends_with_the_same_weights(stop: int, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def close(new: Any, old: Any) -> bool:
     return float(np.abs(np.asarray(new, float) - old).max()) <= 1e-5 * float(np.abs(old).max())
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 @pytest.mark.parametrize(("slot", "name"), EXPORTED, ids=[f"{slot}={name}" for slot, name in EXPORTED])
 def test_every_component_is_exported(slot: str, name: str, tmp_path: Path) -> None:
@@ -92,6 +93,7 @@ def with_gaps(table: pd.DataFrame) -> pd.DataFrame:
     return nullable.mask(np.random.default_rng(1).random(table.shape) < 0.1)
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 def test_a_table_has_an_input_for_each_column(tmp_path: Path) -> None:
     table = houses(200)
@@ -118,6 +120,7 @@ def test_a_table_has_an_input_for_each_column(tmp_path: Path) -> None:
         model.encode(new.drop(columns="area"))
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 def test_missing_values_are_inside_the_graph(tmp_path: Path) -> None:
     table = with_gaps(houses(200))
@@ -170,6 +173,7 @@ def test_an_empty_category_is_no_missing_value(tmp_path: Path) -> None:
         ae.export(tmp_path / "out", X=table)
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 @pytest.mark.parametrize("score", ["neighbors", "combined", "code", "standardized", "error", "nats", "ensemble"])
 def test_every_score_of_a_detector_is_exported(score: Any, tmp_path: Path) -> None:
@@ -195,6 +199,7 @@ def test_dates_have_the_same_place_among_those_of_training(tmp_path: Path) -> No
     assert detector.export(tmp_path / "out", X=table, parts=["encoder", "detect"]).differences["detect"] <= 1e-6
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 @pytest.mark.parametrize("labels", [["a", "b", "c"], [3, 7, 9], None], ids=["text", "numbers", "covariates"])
 def test_a_conditional_autoencoder_takes_y(labels: Any, tmp_path: Path) -> None:
@@ -209,6 +214,7 @@ def test_a_conditional_autoencoder_takes_y(labels: Any, tmp_path: Path) -> None:
         model.encode(X[:9])
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 def test_windows_and_images_keep_their_shape_and_type(tmp_path: Path) -> None:
     waves = np.sin(np.arange(600) / 5)[:, None] + 0.1 * np.random.default_rng(0).normal(size=(600, 2))

@@ -41,6 +41,7 @@ def said(folder: Path, *words: str) -> Done:
     return done
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 def test_a_run_and_a_detector_are_exported_by_their_own_files(folder: Path) -> None:
     done = said(folder, "export", "run", "--out", "exported")

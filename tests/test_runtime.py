@@ -35,6 +35,7 @@ def frame() -> pd.DataFrame:
     return pd.DataFrame(columns())
 
 
+@pytest.mark.promise(31)
 @pytest.mark.parametrize("table", [columns(), frame(), polars.DataFrame(frame())], ids=["arrays", "pandas", "polars"])
 def test_results_are_those_of_the_live_model(table: Any) -> None:
     np.testing.assert_allclose(MODEL.encode(table), expected("codes"), rtol=0, atol=1e-5)
@@ -51,6 +52,7 @@ def test_results_are_those_of_the_live_model(table: Any) -> None:
         assert (np.asarray(complete[name]) == expected(name)).all(), name
 
 
+@pytest.mark.promise(31)
 def test_rows_have_the_same_bits_in_any_grouping() -> None:
     table = frame()
     whole = MODEL.encode(table), MODEL.score_samples(table), MODEL.detect(table).scores
@@ -67,6 +69,7 @@ def test_frames_keep_their_index() -> None:
     assert list(MODEL.reconstruct(table).index) == list(range(100, 160))
 
 
+@pytest.mark.promise(31)
 def test_codes_are_decoded() -> None:
     made, again = MODEL.decode(expected("codes")), MODEL.reconstruct(columns())
     assert made.keys() == again.keys()
@@ -114,6 +117,7 @@ def test_unknown_categories_are_missing_with_a_warning() -> None:
     assert np.array_equal(codes, MODEL.encode(frame().assign(kind=None)))
 
 
+@pytest.mark.promise(31)
 def test_damaged_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"is no exported folder, as it has no isthmus\.json"):
         isthmus.runtime.load(tmp_path)
@@ -136,6 +140,7 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
             isthmus.runtime.load(copied)
 
 
+@pytest.mark.promise(31)
 def test_files_that_are_not_as_described_are_refused(tmp_path: Path) -> None:
     copied = Path(shutil.copytree(FOLDER, tmp_path / "copy"))
     described = json.loads((copied / "isthmus.json").read_text())

@@ -114,6 +114,7 @@ def codes_of(found: pyarrow.Table) -> np.ndarray[Any, Any]:
     return np.stack([found[f"code_{number}"].to_numpy() for number in range(2)], axis=1)
 
 
+@pytest.mark.promise(30)
 def test_each_row_has_the_bits_of_one_process(models: Path, inputs: Path, tmp_path: Path) -> None:
     result = bulk(models / "ae.safetensors", inputs, tmp_path / "out", keep=["key"])
     found = union(tmp_path / "out")
@@ -244,6 +245,7 @@ def test_a_large_group_of_rows_is_not_in_memory_as_a_whole(tmp_path: Path) -> No
     assert peak < values.nbytes / 4  # what is read of the file, as Python's bytes
 
 
+@pytest.mark.promise(30)
 def test_what_is_there_and_verifies_is_skipped(models: Path, inputs: Path, tmp_path: Path) -> None:
     model, out = models / "ae.safetensors", tmp_path / "out"
     bulk(model, inputs, out)
@@ -264,6 +266,7 @@ def test_what_is_there_and_verifies_is_skipped(models: Path, inputs: Path, tmp_p
     assert bulk(model, inputs, out).skipped == FILES
 
 
+@pytest.mark.promise(30)
 def test_results_of_changed_files_are_replaced(models: Path, inputs: Path, tmp_path: Path) -> None:
     model, out = models / "ae.safetensors", tmp_path / "out"
     bulk(model, inputs, out, keep=["key"])
@@ -278,6 +281,7 @@ def test_results_of_changed_files_are_replaced(models: Path, inputs: Path, tmp_p
     )
 
 
+@pytest.mark.promise(30)
 def test_a_broken_file_is_named_and_the_others_are_done(models: Path, inputs: Path, tmp_path: Path) -> None:
     model, out, notes = models / "ae.safetensors", tmp_path / "out", list[str]()
     (inputs / "part-1.parquet").write_bytes((inputs / "part-1.parquet").read_bytes()[:-9])
@@ -303,6 +307,7 @@ def test_a_file_that_cannot_be_read_now_keeps_its_results(models: Path, inputs: 
     assert len(list(out.iterdir())) == FILES
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize(
     "case",
     thorough_where(
@@ -337,6 +342,7 @@ def test_names_that_collide_are_an_error_before_the_work(models: Path, inputs: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.promise(30)
 def test_a_second_driver_gets_a_sentence(models: Path, inputs: Path, tmp_path: Path) -> None:
     class Meanwhile(Here):
         def results(self, job: Job, tasks: Sequence[Task], base: str) -> Iterator[Done]:
@@ -348,6 +354,7 @@ def test_a_second_driver_gets_a_sentence(models: Path, inputs: Path, tmp_path: P
     assert finished(prepare(found.job, files_of(inputs, tmp_path / "out")), Meanwhile(), print, quiet=True).complete
 
 
+@pytest.mark.promise(30)
 def test_a_file_that_changes_meanwhile_has_no_result(models: Path, inputs: Path, tmp_path: Path) -> None:
     found = job_of("encode", models / "ae.safetensors", tmp_path / "out", ReadOptions(), runtime="torch")
     plan = prepare(found.job, files_of(inputs, tmp_path / "out"))
@@ -439,6 +446,7 @@ def test_the_command_uses_several_processes(models: Path, inputs: Path, tmp_path
     assert "no results for part-1.parquet" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.promise(31)
 @pytest.mark.thorough
 def test_the_export_of_the_same_model_is_used(models: Path, inputs: Path, tmp_path: Path) -> None:
     ae = isthmus.load(models / "ae.safetensors")

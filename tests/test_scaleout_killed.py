@@ -91,6 +91,7 @@ def finish(work: Path, out: str) -> str:
     return done.stdout
 
 
+@pytest.mark.promise(30)
 def test_no_row_is_lost_or_doubled_when_the_driver_is_killed(work: Path) -> None:
     rng, kills = np.random.default_rng(), 0
     for _ in range(7):
@@ -116,6 +117,7 @@ def test_no_row_is_lost_or_doubled_when_the_driver_is_killed(work: Path) -> None
     assert not [path for path in (work / "driver").iterdir() if path.suffix != ".parquet"]
 
 
+@pytest.mark.promise(30)
 def test_a_process_that_is_killed_is_replaced(work: Path) -> None:
     process, kills = started(work, "worker"), 0
     while process.poll() is None and kills < 5:
@@ -130,6 +132,7 @@ def test_a_process_that_is_killed_is_replaced(work: Path) -> None:
     assert counted(work, "worker") == (0, 0)
 
 
+@pytest.mark.promise(30)
 def test_a_task_whose_process_is_always_killed_is_named(work: Path) -> None:
     process = started(work, "always")
     while process.poll() is None:
@@ -143,6 +146,7 @@ def test_a_task_whose_process_is_always_killed_is_named(work: Path) -> None:
     assert counted(work, "always") == (0, 0)
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_cleanly(number: int, code: int, work: Path) -> None:
     out = f"signal-{number}"
@@ -160,6 +164,7 @@ def test_signals_end_cleanly(number: int, code: int, work: Path) -> None:
     assert counted(work, out) == (0, 0)
 
 
+@pytest.mark.promise(30)
 def test_a_second_driver_gets_a_sentence(work: Path) -> None:
     process = started(work, "both")
     wait_for(work, "both", 1, process)

@@ -89,6 +89,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, said
 
 
+@pytest.mark.promise(30)
 def test_a_node_that_is_killed_costs_no_row(work: Path, nodes: Cluster) -> None:
     process = started(work, "node", nodes.address)
     wait_for(work, "node", 3, process)
@@ -100,6 +101,7 @@ def test_a_node_that_is_killed_costs_no_row(work: Path, nodes: Cluster) -> None:
     assert counted(work, "node") == (0, 0)
 
 
+@pytest.mark.promise(30)
 def test_the_driver_is_killed_and_started_again(work: Path, nodes: Cluster) -> None:
     process = started(work, "again", nodes.address)
     wait_for(work, "again", 4, process)
@@ -115,6 +117,7 @@ def test_the_driver_is_killed_and_started_again(work: Path, nodes: Cluster) -> N
     assert counted(work, "again") == (0, 0)
 
 
+@pytest.mark.promise(30)
 def test_tasks_that_die_of_memory_are_named_and_done_later(work: Path, nodes: Cluster) -> None:
     """A node that takes any use of memory for too much ends each task."""
     few = "in/part-0[01].parquet"

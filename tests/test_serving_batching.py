@@ -117,6 +117,7 @@ def test_after_requests_came_together_the_next_ones_are_awaited() -> None:
     assert [each.requests for each in run(work, batch_wait_ms=600)] == [1, 2, 2, 1]
 
 
+@pytest.mark.promise(29)
 def test_only_the_request_at_fault_fails_with_its_own_row() -> None:
     async def work(batcher: Batcher, model: Doubling) -> None:
         first = await hold(batcher, model)
@@ -164,6 +165,7 @@ def test_a_large_request_is_computed_though_small_ones_keep_coming() -> None:
     run(work, max_batch_rows=4)
 
 
+@pytest.mark.promise(29)
 def test_the_queue_is_bounded_and_is_left_by_who_gives_up() -> None:
     async def work(batcher: Batcher, model: Doubling) -> None:
         first = await hold(batcher, model)

@@ -58,6 +58,7 @@ def inputs(binary: bool) -> list[triton.InferInput]:
     return found
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 def test_the_triton_client_gets_the_bits_of_the_model(port: int, binary: bool, compression: str | None) -> None:
@@ -202,6 +203,7 @@ WRONG: dict[str, tuple[int, Any, dict[str, str]]] = {
 }
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize("sentence", WRONG)
 def test_a_wrong_request_is_refused_in_one_sentence(port: int, sentence: str) -> None:
     status, body, headers = WRONG[sentence]
@@ -263,6 +265,7 @@ def test_answers_are_compressed_as_the_client_accepts(port: int) -> None:
         assert json.loads(body) == document
 
 
+@pytest.mark.promise(29)
 def test_bodies_are_limited() -> None:
     limits = Settings(max_body_bytes=20_000, max_decompressed_bytes=100_000, max_json_bytes=50_000, max_values=400)
     with served(exported(), settings=limits) as port:
@@ -283,6 +286,7 @@ def test_bodies_are_limited() -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.promise(29)
 def test_slow_and_cut_off_bodies_hold_nothing() -> None:
     with served(exported(), settings=Settings(request_seconds=0.5, max_in_flight=1)) as port:
         head = f"POST {DECODE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(JSON)}\r\n\r\n".encode()
@@ -336,6 +340,7 @@ def test_who_goes_away_leaves_the_queue() -> None:
     assert model.computed == [("encode", 1), ("encode", 1)]
 
 
+@pytest.mark.promise(29)
 def test_what_grows_by_decompression_is_counted() -> None:
     def zeros(rows: int) -> tuple[bytes, dict[str, str]]:
         tensor = {"name": "X", "datatype": "FP32", "shape": [rows, 1], "parameters": {"binary_data_size": 4 * rows}}
@@ -356,6 +361,7 @@ def test_what_grows_by_decompression_is_counted() -> None:
         assert ask(port, path, *zeros(25_000)).status == 200
 
 
+@pytest.mark.promise(29)
 def test_an_answer_that_takes_too_long_is_given_up() -> None:
     model, path = Doubling(), "/v2/models/doubling.encode/infer"
     with served(model, settings=Settings(request_seconds=0.1)) as port:
@@ -367,6 +373,7 @@ def test_an_answer_that_takes_too_long_is_given_up() -> None:
         assert ask(port, path, doubled(5)).status == 200
 
 
+@pytest.mark.promise(29)
 def test_decompression_takes_no_more_memory_than_allowed() -> None:
     bomb = gzip.compress(bytes(20_000_000))
     tracemalloc.start()
@@ -378,6 +385,7 @@ def test_decompression_takes_no_more_memory_than_allowed() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_a_client_that_does_not_read_holds_nothing() -> None:
     body = json.dumps(changed(shape=[60_000, 2], data=[0.5] * 120_000)).encode()
@@ -411,6 +419,7 @@ def test_large_bodies_are_read_beside_the_event_loop(port: int, monkeypatch: pyt
     assert ["isthmus-bodies" in name for name in threads] == [False, True, True]
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_health_answers_while_large_bodies_are_read(port: int) -> None:
     large = changed(shape=[40_000, 2], data=[0.123456789] * 80_000)
@@ -426,6 +435,7 @@ def test_health_answers_while_large_bodies_are_read(port: int) -> None:
     assert slowest < 0.5
 
 
+@pytest.mark.promise(29)
 def test_only_the_row_at_fault_fails(port: int) -> None:
     """Also where requests are computed together."""
     given = tensors(slice(0, 3))
@@ -468,15 +478,18 @@ def check_clients(port: int, clients: int, seconds: float) -> int:
         return sum(pool.map(client, range(clients)))
 
 
+@pytest.mark.promise(29)
 def test_no_answer_is_lost_or_mixed_up(port: int) -> None:
     assert check_clients(port, 12, 0.4) >= 12
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_no_answer_of_200_clients_is_lost_or_mixed_up(port: int) -> None:
     assert check_clients(port, 200, 20) >= 1000
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_memory_stays_flat_over_wrong_requests(port: int) -> None:
     def memory() -> float:

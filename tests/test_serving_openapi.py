@@ -39,6 +39,7 @@ def judge(port: int, folder: Path, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.promise(29)
 def test_schemathesis_finds_no_fault_in_short(port: int, tmp_path: Path) -> None:
     options = [
         "--phases",
@@ -51,6 +52,7 @@ def test_schemathesis_finds_no_fault_in_short(port: int, tmp_path: Path) -> None
     assert "No issues found" in judge(port, tmp_path, *options)
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_schemathesis_finds_no_fault(port: int, tmp_path: Path) -> None:
     options = [

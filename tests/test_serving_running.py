@@ -146,6 +146,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield found
 
 
+@pytest.mark.promise(29)
 def test_slow_clients_are_cut_off(server: Running) -> None:
     body = request(np.zeros((3000, 2), np.float32))
     unfinished = head("POST", "/v2/models/mixed.decode/infer", 1000) + b"{"
@@ -171,6 +172,7 @@ def test_slow_clients_are_cut_off(server: Running) -> None:
     assert server.metric('isthmus_refused_connections_total{reason="headers"}') >= 2
 
 
+@pytest.mark.promise(29)
 def test_what_is_not_http_gets_an_answer(server: Running) -> None:
     for sent in (
         b"\x16\x03\x01\x02\x00\r\n\r\n",
@@ -210,6 +212,7 @@ def test_requests_that_come_together_are_watched_one_by_one(server: Running) -> 
     assert answers.count(b"HTTP/1.1 200 ") == 16
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
@@ -254,6 +257,7 @@ def test_a_log_that_fails_does_not_end_the_server(tmp_path: Path, capsys: pytest
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
+@pytest.mark.promise(29)
 def test_too_many_connections_are_refused(server: Running) -> None:
     waiting = [server.connect(b"GET /v2 HTTP/1.1\r\n") for _ in range(8)]
     with server.connect(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n") as ninth:
@@ -296,6 +300,7 @@ def test_a_port_that_is_taken_while_models_are_loaded_is_refused(tmp_path: Path)
                 service.run(second)
 
 
+@pytest.mark.promise(29)
 def test_requests_in_flight_are_answered_at_the_end(tmp_path: Path) -> None:
     body = request(CODES)
     sent = head("POST", "/v2/models/mixed.decode/infer", len(body)) + body
@@ -368,10 +373,12 @@ def changed_under_load(tmp_path: Path, clients: int, seconds: float) -> int:
     return total
 
 
+@pytest.mark.promise(29)
 def test_models_change_under_load(tmp_path: Path) -> None:
     assert changed_under_load(tmp_path, clients=3, seconds=0.1) > 3
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_models_change_under_much_load(tmp_path: Path) -> None:
     assert changed_under_load(tmp_path, clients=50, seconds=20) > 500

@@ -90,6 +90,7 @@ REFUSED_JSON = {
 }
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize("sentence", REFUSED_JSON)
 def test_json_that_is_no_tensor_is_refused(sentence: str) -> None:
     datatype, data = REFUSED_JSON[sentence]
@@ -120,6 +121,7 @@ REFUSED_BINARY = {
 }
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize("sentence", REFUSED_BINARY)
 def test_bytes_that_are_no_tensor_are_refused(sentence: str) -> None:
     datatype, raw = REFUSED_BINARY[sentence]

@@ -120,6 +120,7 @@ def test_an_export_is_served_until_sigterm(tmp_path: Path) -> None:
     assert not list(home.rglob("*"))  # as onnxruntime's identifier of the machine, which it sends to its makers
 
 
+@pytest.mark.promise(29)
 @pytest.mark.thorough
 def test_no_request_fails_when_a_server_is_stopped_and_started_under_load(tmp_path: Path) -> None:
     """A connection that is closed before an answer, or refused, is tried again, as clients do; nothing else may happen."""

@@ -55,6 +55,7 @@ def test_the_wheel_has_every_module_and_no_data(unpacked: Path) -> None:
     assert list(unpacked.rglob("LICENSE"))
 
 
+@pytest.mark.promise(31)
 def test_an_export_runs_without_pytorch(unpacked: Path) -> None:
     script = """
 import isthmus.runtime, numpy

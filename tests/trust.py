@@ -41,6 +41,11 @@ PROMISES = {
     26: "Labels, IDs, types and missing cells are returned as they were given. A row without a label belongs to no class.",
     27: "Automatic choices (header, delimiter, kind, split, scaling) are printed, and an option overrides each.",
     28: "Every feature counts: scaling and reported metrics do not let one feature hide another.",
+    29: "Invalid, very large and slow requests to a server get an error answer: no traceback, no growing memory, 503 when it is busy. "
+    "Answers are those of the model; none is lost or mixed up.",
+    30: "Bulk use that is killed at any moment and started again gives each row exactly once.",
+    31: "An exported model gives the results of the model within a stated difference. It holds the checksum of that model; a damaged "
+    "part is refused.",
 }
 
 Found = dict[tuple[int, str], list[tuple[int, str]]]

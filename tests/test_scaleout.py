@@ -421,6 +421,19 @@ def test_tables_of_any_kind_agree_with_the_verb_for_one_file(tmp_path: Path) -> 
 
 
 @pytest.mark.thorough
+def test_the_command_says_what_the_threshold_means(models: Path, inputs: Path, tmp_path: Path) -> None:
+    pyarrow.parquet.write_table(table(0, 400), tmp_path / "train.parquet")
+    words = ["epochs=1", "architecture.hidden=4", "bottleneck.size=2", "missing=allow"]
+    assert run("train", *words, "--data", "train.parquet", "--id", "key", "--out", "run", cwd=tmp_path).returncode == 0
+    detector = models / "detector.safetensors"
+    for model, n in [("run", 20), (str(detector), len(isthmus.load(detector).calibration_scores_))]:
+        done = run("detect", model, "--data", "in/*.parquet", "--out", f"found-{n}", "--jobs", "1", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "threshold: a normal example is flagged as anomalous with a probability of at most" in done.stdout
+        assert f"calibrated on {n} held-out examples" in done.stdout
+
+
+@pytest.mark.thorough
 def test_the_command_uses_several_processes(models: Path, inputs: Path, tmp_path: Path) -> None:
     words = [
         "encode",

@@ -132,6 +132,16 @@ def test_a_process_that_is_killed_is_replaced(work: Path) -> None:
     assert counted(work, "worker") == (0, 0)
 
 
+def test_the_processes_of_an_export_load_no_pytorch(work: Path) -> None:
+    process = started(work, "light")
+    wait_for(work, "light", 1, process)
+    loaded = [Path(f"/proc/{pid}/maps").read_text("utf-8") for pid in children(process.pid)]
+    process.kill()
+    process.communicate()
+    assert [text for text in loaded if "onnxruntime" in text]
+    assert not [text for text in loaded if "libtorch" in text]
+
+
 @pytest.mark.promise(30)
 def test_a_task_whose_process_is_always_killed_is_named(work: Path) -> None:
     process = started(work, "always")

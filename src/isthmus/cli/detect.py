@@ -38,6 +38,8 @@ def _detector_of(task: BulkTask, arguments: dict[str, Any]) -> Iterator[Path | N
     opened = None if run_folder.is_export(run) else run_folder.open_estimator(run)
     if not isinstance(opened, Autoencoder):
         _check_no_options(run, settings, options | {"normal": normal, "save": save})
+        if isinstance(opened, OutlierDetector):
+            _print_threshold(opened, task.bulk.as_json)
         yield None
         return
     check_save_path(save, run, task.out)
@@ -50,7 +52,9 @@ def _detector_of(task: BulkTask, arguments: dict[str, Any]) -> Iterator[Path | N
     task.out.mkdir(parents=True, exist_ok=True)
     path = save or task.out / ".detector.safetensors"  # where all workers see it
     try:
-        calibrated(run, opened, examples, new, task.bulk.as_json).save(path)
+        detector = calibrated(run, opened, examples, new, task.bulk.as_json)
+        _print_threshold(detector, task.bulk.as_json)
+        detector.save(path)
         yield path
     finally:
         if save is None:
@@ -236,6 +240,12 @@ def _check_no_options(run: Path, settings: list[str] | None, options: dict[str, 
     names = _given(**options)
     if unused := next(iter([*names, *(settings or [])]), None):
         raise RecordError(f"{run} is a detector with a fixed threshold: omit {unused}, or give the run instead")
+
+
+def _print_threshold(detector: OutlierDetector, as_json: bool) -> None:
+    """Prints what the threshold of many files means."""
+    if not as_json:
+        print_line(f"threshold: {detector.guarantee()}")
 
 
 def _print_detections(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hostile_files import Header, Tensors, edited
 from sklearn.decomposition import PCA
-from torch import nn
+from torch import Tensor, nn
 
 from isthmus import Autoencoder, evaluate, load
 from isthmus.architectures import MLP, Conditional, Conv, LinearSkip, Modules
-from isthmus.augmentations import Flip
+from isthmus.augmentations import Flip, NoAugmentation
 from isthmus.bottlenecks import Gaussian
+from isthmus.data.memmap import random_subset
 from isthmus.errors import DivergenceError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.io.safetensors import CHECKSUM, opened, serialize
 from isthmus.likelihoods import Bernoulli, Normal, Weighted
@@ -23,6 +25,8 @@ from isthmus.nn.least_squares import least_squares
 from isthmus.nn.principal import principal_components
 from isthmus.optimizers import AdamW
 from isthmus.scaling import NoScaling
+from isthmus.training.batches import Source
+from isthmus.training.start import start
 
 SKIP = LinearSkip(MLP((16,)))
 
@@ -125,6 +129,41 @@ def test_examples_with_weights_count_in_the_map(X: np.ndarray) -> None:
     twice = Autoencoder(3, **still).fit(X, sample_weight=np.r_[np.full(50, 3.0), np.ones(150)])
     repeated = Autoencoder(3, **still).fit(np.vstack([X, X[:50], X[:50]]))
     np.testing.assert_allclose(twice.reconstruct(X), repeated.reconstruct(X), atol=1e-4)
+
+
+class ManyWeighted(Source):
+    """Three million examples, each its own index, of which one in three has weight 0. It holds none of them."""
+
+    asked = 0  # the most weights at once
+
+    def __len__(self) -> int:
+        return 3_000_000
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return index[:, None].double()
+
+    def weights(self, index: Tensor) -> Tensor:
+        self.asked = max(self.asked, len(index))
+        return (index % 3).double()
+
+
+def test_the_first_examples_of_many_with_weights_are_drawn_without_all_their_indices() -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+    model = SimpleNamespace(
+        start_examples=1000,
+        device=torch.device("cpu"),
+        shape=(1,),
+        normalize=lambda raw: raw,
+        inputs=lambda x: x,
+        start=lambda x, _, weights: seen.append((x[:, 0].long(), weights)),
+    )
+    source = ManyWeighted()
+    start(model, source, NoAugmentation(), 0)  # type: ignore[arg-type]  # what it asks of a model
+    (rows, weights) = seen[0]
+    every = np.arange(len(source))
+    assert rows.tolist() == every[every % 3 > 0][random_subset(2_000_000, 1000, 0)].tolist()
+    assert weights.tolist() == (rows % 3).tolist()
+    assert source.asked <= 1 << 20
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -36,13 +36,15 @@ from isthmus.corruptions import GaussianNoise, Patches
 from isthmus.errors import DataError, LostProcessError, NotPossibleError, RecordError
 from isthmus.experiments.run_folder import CHECKPOINT, MODEL, reserve_new_folder
 from isthmus.likelihoods import Normal
+from isthmus.model import Model
 from isthmus.nn.processes import ALONE, Processes
 from isthmus.optimizers import SGD, AdamW
 from isthmus.penalties import DIP, Adversarial, Contractive, SmoothDecoder
 from isthmus.priors import VampPrior
 from isthmus.schedules import Warmup
+from isthmus.trainable import Batch, Losses
 from isthmus.training.batches import InMemorySource
-from isthmus.training.joining import Joined, joined, training_with
+from isthmus.training.joining import Joined, check_same, joined, training_with
 from isthmus.training.shared_reading import shared_reading
 
 T = TypeVar("T")
@@ -264,6 +266,32 @@ def test_what_processes_cannot_train_together_is_refused_in_one_sentence() -> No
         for error in together(2, lambda _, ae=ae: ae.fit(X)):
             assert isinstance(error, kind)
             assert sentence in str(error)
+    for error in together(3, lambda _: choices().fit(X[:2])):  # whatever batch_size is
+        assert isinstance(error, DataError)
+        assert str(error).startswith("there are 2 training examples, too few for 3 processes: start fewer")
+
+
+@pytest.mark.filterwarnings("ignore::isthmus.errors.DivergenceWarning")
+@pytest.mark.parametrize("odd", [0, 1])
+def test_what_one_process_finds_not_finite_sends_all_back(odd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where processors round differently: one overflows at the end, the other does not."""
+    finite = Model.score
+
+    def score(model: Model, batch: Batch) -> Losses:
+        scored = finite(model, batch)
+        if joined().rank != odd or found[odd]:
+            return scored
+        found[odd] = True
+        return Losses(scored.nll * torch.inf, scored.penalty, scored.stats)
+
+    monkeypatch.setattr(Model, "score", score)
+    found = [False, False]
+
+    first, second = together(2, lambda _: choices(epochs=1).fit(X), timeout=5.0)
+    assert found[odd]
+    assert isinstance(first, Autoencoder), first
+    assert_same(first, second)
+    assert [report.lr for report in first.history_] == [pytest.approx(1e-2 / 5)]
 
 
 def test_processes_with_other_data_or_parameters_are_named() -> None:
@@ -274,6 +302,42 @@ def test_processes_with_other_data_or_parameters_are_named() -> None:
         for error in together(2, change):
             assert isinstance(error, DataError)
             assert f"process 1 has other {what} than process 0" in str(error)
+
+
+def test_processes_that_stand_at_other_steps_are_named(tmp_path: Path) -> None:
+    """As where a file system still shows one machine an older checkpoint: their steps would not meet."""
+    ae = choices()
+    for report in ae.iter_fit(X, every=1):
+        if report.step in {3, 4}:
+            ae.checkpoint(tmp_path / str(report.step))
+    for error in together(2, lambda rank: load(tmp_path / str(3 + rank)).resume(X), timeout=5.0):
+        assert isinstance(error, DataError), error
+        assert "process 1 has other checkpoint than process 0" in str(error)
+
+
+def test_all_processes_continue_from_what_process_0_has_read(tmp_path: Path) -> None:
+    """As where the machine of process 1 has rounded otherwise before the checkpoint."""
+    ae = choices()
+    for report in ae.iter_fit(X, every=1):
+        if report.step == 7:
+            ae.checkpoint(tmp_path / "0")
+            with torch.no_grad():
+                for parameter in ae.model_.parameters():
+                    parameter.add_(0.1)
+            ae.checkpoint(tmp_path / "1")
+            break
+    one = load(tmp_path / "0").resume(X)
+    for other in together(2, lambda rank: load(tmp_path / str(rank)).resume(X)):
+        assert_same(one, other)
+
+
+def test_processes_of_other_versions_that_compare_other_facts_are_named() -> None:
+    def checked(rank: int) -> None:
+        check_same({"data": 1, "version of isthmus": 2} if rank else {"data": 1}, joined())
+
+    for error in together(2, checked, timeout=5.0):
+        assert isinstance(error, DataError), error
+        assert "process 1 has other version of isthmus than process 0" in str(error)
 
 
 def test_a_process_that_does_not_answer_is_given_up() -> None:

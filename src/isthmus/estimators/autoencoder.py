@@ -615,12 +615,13 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         )
 
     def _check_same(self, data: TrainingData) -> None:
-        """`DataError` unless all processes that train together have the same examples and parameters."""
+        """`DataError` unless all processes that train together have the same examples and parameters, and stand at the same step."""
         processes = joined()
         if processes.size > 1:
-            settings = self.get_params(deep=False) | {"device": None, "seed": self._require_fitted().seed}
-            facts = {"data": data.hashes, "parameters": settings, "version of isthmus": __version__}
-            check_same(facts | {"version of PyTorch": torch.__version__}, processes)
+            fitted, settings = self._require_fitted(), self.get_params(deep=False)
+            facts = {"data": data.hashes, "parameters": settings | {"device": None, "seed": fitted.seed}}
+            facts |= {"precision": self.precision_, "checkpoint": fitted.state.position}
+            check_same(facts | {"version of isthmus": __version__, "version of PyTorch": torch.__version__}, processes)
 
     def _start(self, examples: Source) -> None:
         """Sets the weights of an untrained model that are taken from its training examples."""

@@ -120,7 +120,7 @@ class Processes:
         if self.size == 1:
             return [text]
         content = text.encode()
-        length = self.most(len(content))
+        length = max(1, self.most(len(content)))
         padded = torch.frombuffer(bytearray(content.ljust(length, b"\0")), dtype=torch.uint8)
         every = self.collect(padded[None], self.size)
         return [bytes(row.tolist()).rstrip(b"\0").decode() for row in every]

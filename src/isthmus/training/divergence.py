@@ -11,6 +11,7 @@ from torch import Tensor
 
 from isthmus.errors import DivergenceError, DivergenceWarning
 from isthmus.nn.device import threads
+from isthmus.nn.processes import ALONE, Processes
 from isthmus.optimizers import OptimizerState
 from isthmus.trainable import Batch, Trainable
 from isthmus.training.batches import Source
@@ -28,8 +29,16 @@ _LR_FACTOR = 0.2  # of the learning rate, per retry
 class DivergenceGuard:
     """Keeps a copy of model and optimizer from the start of each epoch, and restores it if losses or weights are not finite."""
 
-    def __init__(self, model: Trainable, examples: Source, config: TrainingConfig, state: State) -> None:
+    def __init__(
+        self,
+        model: Trainable,
+        examples: Source,
+        config: TrainingConfig,
+        state: State,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model, self.examples, self.config, self.state = model, examples, config, state
+        self.processes = processes
 
     @property
     def lr_factor(self) -> float:
@@ -46,7 +55,7 @@ class DivergenceGuard:
             saved.update({name: value.detach().clone() for name, value in current.items()})
 
     def recovered(self, losses: Mapping[str, float], raw: Tensor, index: Tensor, batch_index: int, steps: int) -> bool:
-        """Returns to the start of the epoch if training has diverged; returns whether it has.
+        """Returns to the start of the epoch if training has diverged in any process; returns whether it has.
 
         Args:
             losses: mean losses since the start of the epoch, in nats per example.
@@ -58,11 +67,18 @@ class DivergenceGuard:
             DivergenceError: training diverged with the smallest learning rate too.
         """
         with threads(self.config.threads):
-            nonfinite = self._find_nonfinite(losses, raw, index, last=self.state.done == steps)
+            own = self._find_nonfinite(losses, raw, index, last=self.state.done == steps)
+        nonfinite = self._first_found(own)
         if nonfinite is None:
             return False
         self._restore(batch_index, f"{nonfinite} at step {self.state.done} of {steps}: training diverged")
         return True
+
+    def _first_found(self, own: str | None) -> str | None:
+        """What the first process with something not finite has found: a process that returned alone would wait for the others."""
+        if not self.processes.most(own is not None):
+            return None
+        return next(found for found in self.processes.texts(own or "") if found)
 
     def _restore(self, batch_index: int, reason: str) -> None:
         state, lr = self.state, self.config.optimizer.lr

@@ -134,14 +134,18 @@ def _set_device_and_threads() -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
 
 
-def check_divisible(model: Trainable, batch_size: int, processes: Processes) -> None:
-    """Raises unless the processes can train this model together in batches of this size."""
+def check_divisible(model: Trainable, batch_size: int, count: int, processes: Processes) -> None:
+    """Raises unless the processes can train this model together on so many examples, in batches of this size."""
     if processes.size == 1:
         return
     if not model.divisible:
         raise NotPossibleError(
             "modules of yours may look at other examples of a batch, or draw random numbers, so that several processes cannot train "
             "them together: train in one process"
+        )
+    if count < processes.size:
+        raise DataError(
+            f"there are {count} training examples, too few for {processes.size} processes: start fewer processes, or give more examples"
         )
     if batch_size < processes.size:
         raise RecordError(
@@ -161,9 +165,11 @@ def check_same(facts: Mapping[str, object], processes: Processes) -> None:
     hashes = [hashlib.blake2b(str(fact).encode(), digest_size=16).hexdigest() for fact in facts.values()]
     every = [text.split() for text in processes.texts(" ".join(hashes))]
     for rank, theirs in enumerate(every):
-        different = [name for name, own, other in zip(facts, every[0], theirs, strict=True) if own != other]
+        different = [name for name, own, other in zip(facts, every[0], theirs, strict=False) if own != other]
+        if len(theirs) != len(every[0]):  # each version compares its own facts
+            different = ["version of isthmus"]
         if different:
             raise DataError(
                 f"process {rank} has other {' and '.join(different)} than process 0: all processes of a training need the same command, "
-                "data and version"
+                "data, checkpoint and version"
             )

@@ -61,10 +61,12 @@ def train(
         NotPossibleError: several processes cannot train this model together.
     """
     processes = joined()
-    check_divisible(model, config.batch_size, processes)
+    check_divisible(model, config.batch_size, len(examples), processes)
     state = _prepared(model, config, State() if state is None else state)
+    if state.step:  # of a checkpoint: what process 0 has read counts
+        processes.copy_first([*model.state_dict().values(), *state.tensors()])
     stopping = EarlyStopping(model, validation, config, state, processes)
-    guard = DivergenceGuard(model, examples, config, state)
+    guard = DivergenceGuard(model, examples, config, state, processes)
     batches = Epochs(examples, config.batch_size, config.random_state)
     steps, step = config.steps(len(examples)), Step(model, examples, config, state, processes)
     contention, began = _monitor(model, config), time.perf_counter() - state.seconds

@@ -112,6 +112,12 @@ class State:
     best: Best | None = None
     threads: int | None = None
 
+    @property
+    def position(self) -> tuple[object, ...]:
+        """Where the training stands; processes that stand elsewhere would not take the same steps."""
+        best = None if self.best is None else (self.best.loss, self.best.epoch, len(self.best.weights))
+        return self.epoch, self.step, self.done, self.retries, self.costs.count, best
+
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor of the state; the model's own weights are not among them."""
         yield from () if self.optimizer is None else self.optimizer.tensors().values()

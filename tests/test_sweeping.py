@@ -18,9 +18,12 @@ from isthmus import Autoencoder, data, load, sweep
 from isthmus.architectures import MLP
 from isthmus.augmentations import Crop
 from isthmus.bottlenecks import Gaussian, Identity, TopK
-from isthmus.errors import DataError, NotPossibleError, RecordError
+from isthmus.data import as_examples
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
 from isthmus.estimators.overrides import parse_values
 from isthmus.evaluation import evaluate
+from isthmus.experiments.resumable import StopSignal
+from isthmus.experiments.trial import SweepContext, trial
 from isthmus.optimizers import SGD, AdamW
 from isthmus.training.state import Report
 
@@ -140,6 +143,56 @@ def test_deeply_nested_files_of_a_sweep_are_damaged_files(tmp_path: Path) -> Non
     (tmp_path / "s/sweep.json").write_text("[" * 100_000)
     with pytest.raises(DataError, match=r"sweep\.json is damaged: choose another folder"):
         sweep(LINEAR, X, {"bottleneck__size": [1]}, folder=tmp_path / "s")
+
+
+def test_a_damaged_model_is_named_before_anything_is_trained_and_is_not_replaced(tmp_path: Path) -> None:
+    sweep(LINEAR, X, {"bottleneck__size": [2]}, folder=tmp_path)
+    damaged = tmp_path / "size-2/model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    content = damaged.read_bytes()
+    for jobs in (None, 2):
+        with pytest.raises(ModelFileError, match=r"; to train it again, remove .*size-2 and repeat the command$"):
+            sweep(LINEAR, X, {"bottleneck__size": [1, 2]}, folder=tmp_path, jobs=jobs)
+    assert damaged.read_bytes() == content
+    assert not (tmp_path / "size-1").exists()
+
+
+def test_a_checkpoint_that_cannot_be_read_is_said_and_training_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "size-2").mkdir()
+    (tmp_path / "size-2/checkpoint.safetensors").write_bytes(b"no checkpoint")
+    with pytest.warns(IsthmusWarning, match=r"checkpoint\.safetensors .*; this training begins anew"):
+        found = sweep(LINEAR, X, {"bottleneck__size": [2]}, folder=tmp_path)
+    assert weights(found.autoencoder) == weights(sweep(LINEAR, X, {"bottleneck__size": [2]}).autoencoder)
+
+
+def test_a_record_of_held_out_examples_that_is_damaged_says_what_to_do(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/split.safetensors").write_bytes(b"")
+    done = run("sweep", "bottleneck.size=1,2", "--data", "x.npy", "--out", "s", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("unknown; choose another folder (--out), or remove s first")
+
+
+def test_a_trial_that_is_stopped_ends_after_its_step(tmp_path: Path) -> None:
+    """Not at the next update of the progress bar, which large nets reach too late."""
+    asked: list[bool] = []
+
+    def asking() -> bool:
+        asked.append(True)
+        return len(asked) == 3
+
+    ae, stopping = clone(LINEAR).set_params(epochs=30, batch_size=20), StopSignal(asking, 0)
+    context = SweepContext(as_examples(X), as_examples(TEST), tmp_path, stopping=stopping)
+    with pytest.raises(KeyboardInterrupt):
+        trial(ae, {"bottleneck.size": 2}, context, "", several=False)
+    begun = load(tmp_path / "size-2/checkpoint.safetensors")
+    assert next(begun.iter_resume(X, validation_data=TEST, every=1)).step == 4
+    assert len(asked) == 3
+    assert stopping(), "a yes stays"
+    often = StopSignal(asking, 60)
+    assert [often() for _ in range(5)] == [False] * 5
+    assert len(asked) == 4, "asked once in a minute"
 
 
 def test_an_interrupted_trial_resumes_to_the_same_weights(tmp_path: Path) -> None:

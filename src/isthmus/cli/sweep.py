@@ -149,9 +149,13 @@ def _sweep_folder(
 
 def _sweep_split(folder: Path, dataset: Dataset, missing: Missing) -> Split:
     """The training and held-out examples of a sweep, the same as in an earlier call with this folder."""
+    from isthmus.errors import DataError
     from isthmus.experiments import membership, split_recovery, splits
 
-    record = membership.read_membership(folder)
+    try:
+        record = membership.read_membership(folder)
+    except DataError as error:
+        raise DataError(f"{error}; choose another folder (--out), or remove {folder} first") from None
     if record is None:
         return splits.split(dataset, missing)
     return split_recovery.recover_split(record, dataset, missing, whole=True)

@@ -5,12 +5,10 @@ All machines see the folder of the sweep at the same path: the results, the chec
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import signal
 import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -23,6 +21,7 @@ from typing import Any
 import torch
 
 from isthmus.errors import IsthmusError, IsthmusWarning, NotPossibleError
+from isthmus.experiments.resumable import StopSignal
 from isthmus.experiments.shared_examples import unpack
 from isthmus.experiments.trial import SweepContext, trial
 from isthmus.experiments.trial_workers import News, Task, failure
@@ -136,19 +135,14 @@ def _train(packed: bytes, task: Task, shared: str) -> list[News]:
             f"{platform.node()} has no folder {shared}: give one that all machines see at this path (--out)"
         )
     torch.set_num_threads(1)
-    reports, looked = list[Report](), [-math.inf]
+    reports = list[Report]()
 
     def last(given: Iterator[Report], *_: Any) -> Iterator[Report]:
         for report in given:
             reports[:] = [report]
             yield report
 
-    def stopping() -> bool:
-        if time.monotonic() - looked[0] < _LOOK:
-            return False
-        looked[0] = time.monotonic()
-        return (Path(shared) / _STOP).exists()
-
+    stopping = StopSignal((Path(shared) / _STOP).exists, _LOOK)
     context: SweepContext = replace(unpack(packed), watch=last, stopping=stopping)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")

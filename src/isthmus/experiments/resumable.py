@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,14 +14,33 @@ from isthmus.estimators.loading import load_autoencoder
 from isthmus.experiments.run_folder import CHECKPOINT
 from isthmus.training.state import Report
 
-__all__ = ["NOT_COMPARED", "checked_params", "interrupted", "with_checkpoints"]
+__all__ = ["NOT_COMPARED", "StopSignal", "checked_params", "interrupted", "with_checkpoints"]
 
 NOT_COMPARED = {"verbose", "device"}  # parameters that do not decide what is trained
 _SECONDS = 10  # between two checkpoints
 
 
+class StopSignal:
+    """Whether a training must stop, as a function that may be called after every step; a yes stays.
+
+    Args:
+        asked: says whether to stop; it may take long.
+        seconds: the time between two calls of it.
+    """
+
+    def __init__(self, asked: Callable[[], bool], seconds: float) -> None:
+        self.asked, self.seconds = asked, seconds
+        self.last, self.said = -math.inf, False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if not self.said and now - self.last >= self.seconds:
+            self.last, self.said = now, self.asked()
+        return self.said
+
+
 def interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
-    """The interrupted training in a folder; None if there is none that can be read.
+    """The interrupted training in a folder; None if there is none. One that cannot be read is none, and a warning says so.
 
     Args:
         ae: the unfitted autoencoder, with the parameters that the training must have.
@@ -32,7 +52,8 @@ def interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
         return None
     try:
         return checked_params(load_autoencoder(folder / CHECKPOINT), ae, folder)
-    except ModelFileError:
+    except ModelFileError as error:
+        warnings.warn(f"{error}; this training begins anew", IsthmusWarning, stacklevel=2)
         return None
 
 

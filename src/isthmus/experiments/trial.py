@@ -14,7 +14,7 @@ from typing import Any
 from torch import get_num_threads
 
 from isthmus.data.validation import Examples
-from isthmus.errors import DataError, DivergenceError
+from isthmus.errors import DataError, DivergenceError, ModelFileError
 from isthmus.estimators.argument_check import with_context
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
@@ -81,7 +81,7 @@ class SweepContext:
         y, validation_y: labels or covariates of the examples, for trainings that use them; or None.
         targets: what is to be reconstructed instead of the training and of the validation examples; None for the examples.
         weights: of the training and of the validation examples in training; evaluations count each example once.
-        stopping: says after each report whether to write a checkpoint and to stop; None: never.
+        stopping: says after each step whether to write a checkpoint and to stop; None: never.
     """
 
     examples: Examples
@@ -129,6 +129,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
 
     Raises:
         DataError: its folder holds another training.
+        ModelFileError: the model in its folder cannot be read.
     """
     state = int(ae.random_state)  # type: ignore[arg-type]  # a sweep gives each its own
     name = folder_name(values, state if several else None)
@@ -143,9 +144,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
     complete = (folder / run_folder.MODEL).exists()
     threads = threads if complete else get_num_threads()
     try:
-        fitted = (
-            checked_params(load_autoencoder(folder), ae, folder) if complete else _trained(ae, context, title, folder)
-        )
+        fitted = checked_params(_loaded(folder), ae, folder) if complete else _trained(ae, context, title, folder)
     except DivergenceError as error:
         _write_figures(folder, {"diverged": str(error), "parameters": _parameters_hash(ae)}, threads)
         return Trial(values, state, None, {}, name, diverged=str(error), threads=threads)
@@ -165,13 +164,25 @@ def _evaluated(fitted: Autoencoder, context: SweepContext) -> tuple[Autoencoder,
     return fitted, context.evaluate(fitted).to_dict()
 
 
+def _loaded(folder: Path) -> Autoencoder:
+    """The model in the folder of a trial. It is not replaced where it cannot be read: a newer isthmus may have written it."""
+    try:
+        return load_autoencoder(folder)
+    except ModelFileError as error:
+        raise ModelFileError(f"{error}; to train it again, remove {folder} and repeat the command") from None
+
+
 def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | None) -> Autoencoder:
     """Trains to the end. With a folder it resumes from a checkpoint there, and writes one every ten seconds."""
     n_features = math.prod(context.examples.values.shape[1:])
     begun = None if folder is None else interrupted(ae, folder)
     ae = begun or ae
     given, named = context.training(ae._uses_y)
-    reports = (ae.iter_fit if begun is None else ae.iter_resume)(*given, **named, every=_PROGRESS_STEPS)
+
+    def report_due(step: int) -> bool:
+        return step % _PROGRESS_STEPS == 0 or (context.stopping is not None and context.stopping())
+
+    reports = (ae.iter_fit if begun is None else ae.iter_resume)(*given, **named, every=report_due)
     progress = reports if context.watch is None else context.watch(reports, title, n_features)
     if folder is None:
         for _ in progress:

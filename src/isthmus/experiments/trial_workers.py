@@ -20,6 +20,7 @@ import torch
 
 from isthmus.errors import IsthmusError, IsthmusWarning, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
+from isthmus.experiments.resumable import StopSignal
 from isthmus.experiments.shared_examples import unpack
 from isthmus.experiments.trial import SweepContext, trial
 from isthmus.io.memory_limit import lacks_memory
@@ -29,6 +30,7 @@ from isthmus.training.state import Report
 __all__ = ["News", "Task", "failure", "in_processes"]
 
 _BETWEEN_REPORTS = 0.2  # seconds
+_LOOK = 0.1  # seconds between two looks whether to stop
 _PATIENCE = 60.0  # seconds that a worker has to write its checkpoint after a stop
 
 
@@ -170,7 +172,8 @@ def _work(connection: Connection, packed: bytes, task: Task | None) -> None:
     terminated: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
-    context: SweepContext = replace(unpack(packed), stopping=lambda: bool(terminated) or connection.poll())
+    stopping = StopSignal(lambda: bool(terminated) or connection.poll(), _LOOK)
+    context: SweepContext = replace(unpack(packed), stopping=stopping)
     connection.send(None)
     with suppress(EOFError, OSError, KeyboardInterrupt):  # it is stopped, and its checkpoint is written
         while task is not None:

@@ -5,14 +5,11 @@ All machines see the folder of the sweep at the same path: the results, the chec
 
 from __future__ import annotations
 
-import os
 import platform
-import signal
-import threading
+import time
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,11 +17,12 @@ from typing import Any
 
 import torch
 
-from isthmus.errors import IsthmusError, IsthmusWarning, NotPossibleError
+from isthmus.errors import FolderInUseError, IsthmusError, IsthmusWarning, NotPossibleError
 from isthmus.experiments.resumable import StopSignal
 from isthmus.experiments.shared_examples import unpack
 from isthmus.experiments.trial import SweepContext, trial
 from isthmus.experiments.trial_workers import News, Task, failure
+from isthmus.io.ray_cluster import connected, imported_ray
 from isthmus.training.state import Report
 
 __all__ = ["check_ray", "in_ray"]
@@ -32,6 +30,8 @@ __all__ = ["check_ray", "in_ray"]
 _STOP = "stop"  # a file in the shared folder, which tells all tasks to write a checkpoint and to end
 _LOOK = 1.0  # seconds between two looks for it
 _PATIENCE = 60.0  # seconds that a task has to write its checkpoint after a stop
+_MACHINES = 3  # on which a trial is tried, if they die
+_NO_MACHINE, _STOPPED = "its machine died or left the cluster", "it was stopped"
 
 
 def check_ray() -> None:
@@ -55,22 +55,39 @@ def in_ray(
     Raises:
         NotPossibleError: there is no cluster at the address.
     """
-    import ray
-
-    with _connected(ray, jobs, address):
+    ray = imported_ray(0)
+    with connected(ray, address, jobs):
         sent, train = ray.put(packed), ray.remote(num_cpus=1, max_retries=0)(_train)
-        waiting, running = deque(tasks), dict[Any, Task]()
+        waiting, running, lost = deque(tasks), dict[Any, Task](), Counter[int]()
         try:
             while waiting or running:
                 while waiting and len(running) < (jobs or len(tasks)):
                     task = waiting.popleft()
                     running[train.remote(sent, task, str(shared.resolve()))] = task
-                for each in ray.wait(list(running))[0]:
-                    yield from _heard(ray, each, running.pop(each))
+                for each in ray.wait(list(running), timeout=_LOOK)[0]:  # so that signals are seen
+                    task = running.pop(each)
+                    if _lost_machine(ray, each):
+                        lost[task.number] += 1
+                        if lost[task.number] < _MACHINES:
+                            waiting.append(task)
+                            yield News(task.number, warning=f"{_NO_MACHINE}; the training continues on another one")
+                            continue
+                    yield from _heard(ray, each, task)
         finally:
             if running:
                 (shared / _STOP).touch()
                 ray.wait(list(running), num_returns=len(running), timeout=_PATIENCE)
+
+
+def _lost_machine(ray: Any, ended: Any) -> bool:
+    """Whether a task has ended with its machine, which is no fault of the task."""
+    try:
+        ray.get(ended)
+    except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
+        return True
+    except ray.exceptions.RayError:
+        return False
+    return False
 
 
 def _heard(ray: Any, ended: Any, task: Task) -> list[News]:
@@ -81,8 +98,8 @@ def _heard(ray: Any, ended: Any, task: Task) -> list[News]:
         reason = "Ray killed the process for lack of memory"
     except ray.exceptions.WorkerCrashedError:
         reason = "the process was killed, perhaps for lack of memory"
-    except ray.exceptions.NodeDiedError:
-        reason = "its machine died or left the cluster"
+    except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
+        reason = f"{_NO_MACHINE}, {_MACHINES} times"
     except ray.exceptions.RayTaskError as error:
         reason = failure(error.cause if isinstance(error.cause, Exception) else error)
     except ray.exceptions.RayError as error:
@@ -92,40 +109,17 @@ def _heard(ray: Any, ended: Any, task: Task) -> list[News]:
     return [News(task.number, ended=True, failed=reason)]
 
 
-@contextmanager
-def _connected(ray: Any, jobs: int | None, address: str | None) -> Iterator[None]:
-    """Inside the context this process uses Ray: the connection that it has, or a new one, which ends with the context."""
-    if ray.is_initialized():
-        yield
-        return
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
-    own = {"num_cpus": jobs} if address is None else {}
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray sends nothing to its makers
-    try:
-        with _kept_handler():
-            ray.init(address="local" if address is None else address, **own, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise NotPossibleError(
-            f"Ray does not start, or has no cluster at {address or 'this machine'}: {error}"
-        ) from None
-    try:
-        yield
-    finally:
-        with _kept_handler():
-            ray.shutdown()
-
-
-@contextmanager
-def _kept_handler() -> Iterator[None]:
-    """Keeps the handler of SIGTERM, which Ray would replace."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _trial_after_others(task: Task, context: SweepContext) -> None:
+    """`trial`, after the end of a task that still writes there: of a machine that is lost, or of a command that was killed."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            trial(task.ae, task.values, context, task.title, task.several)
+            return
+        except FolderInUseError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_LOOK)
 
 
 def _train(packed: bytes, task: Task, shared: str) -> list[News]:
@@ -134,6 +128,8 @@ def _train(packed: bytes, task: Task, shared: str) -> list[News]:
         raise IsthmusError(
             f"{platform.node()} has no folder {shared}: give one that all machines see at this path (--out)"
         )
+    if (Path(shared) / _STOP).exists():  # it waited for a processor until now
+        return [News(task.number, ended=True, failed=_STOPPED)]
     torch.set_num_threads(1)
     reports = list[Report]()
 
@@ -147,10 +143,10 @@ def _train(packed: bytes, task: Task, shared: str) -> list[News]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         try:
-            trial(task.ae, task.values, context, task.title, task.several)
+            _trial_after_others(task, context)
             failed = ""
         except KeyboardInterrupt:
-            failed = "it was stopped"
+            failed = _STOPPED
         except Exception as error:
             failed = failure(error)
     said = [str(each.message) for each in heard if issubclass(each.category, IsthmusWarning)]

@@ -8,4 +8,5 @@ Read in this order:
     atomic         atomic replacement of files, and locks of folders
     safetensors    reading and writing safetensors files
     tables         writing tables as CSV
+    ray_cluster    the connection to Ray
 """

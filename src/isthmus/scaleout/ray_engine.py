@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from isthmus.errors import DataError, IsthmusError, NotPossibleError, RecordError
+from isthmus.io.ray_cluster import connected, imported_ray
 from isthmus.scaleout.job import Job
 from isthmus.scaleout.local import TRIES
 from isthmus.scaleout.tasks import Task
@@ -21,7 +20,6 @@ from isthmus.text import printable
 
 __all__ = ["RayEngine"]
 
-_SECONDS = 5.0  # to reach a cluster
 _AHEAD = 2  # tasks in flight for each core
 _REASONS = {
     "OutOfMemoryError": "it used too much memory, and its node ended it",
@@ -56,31 +54,8 @@ class RayEngine:
             NotPossibleError: there is no cluster, or its nodes do not have isthmus or the model.
         """
         ray = _ray()
-        ours = not ray.is_initialized()
-        if ours:
-            self._connect(ray)
-        try:
+        with connected(ray, self._address, self._jobs):
             yield from self._all(ray, json.dumps({"job": job.to_json(), "base": base}), job, tasks)
-        finally:
-            if ours:
-                ray.shutdown()
-
-    def _connect(self, ray: Any) -> None:
-        """Connects to the cluster, or starts a local instance, which only this machine can reach."""
-        if self._address is not None:
-            _check_reachable(ray, self._address)
-        quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-        local = {"num_cpus": self._jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # those of Ray are for its own users
-                ray.init(**quiet, **(local if self._address is None else {"address": self._address}))
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            first = str(error).strip().splitlines()[:1]
-            raise NotPossibleError(
-                f"there is no Ray cluster at {self._address or 'this machine'} ({printable(' '.join(first), 200)}): start one "
-                "with ray start, or use --engine local"
-            ) from None
 
     def _all(self, ray: Any, opening: str, job: Job, tasks: Sequence[Task]) -> Iterator[Done]:
         """The tasks, of which only some are in flight at once."""
@@ -102,29 +77,11 @@ class RayEngine:
 
 
 def _ray() -> Any:
-    """The module `ray`, without its usage statistics."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_task_oom_retries", str(TRIES))  # by default without end
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    """The module `ray`."""
     try:
-        import ray
+        return imported_ray(TRIES)
     except ModuleNotFoundError:
         raise NotPossibleError("--engine ray needs Ray, which is not installed: pip install 'isthmus[ray]'") from None
-    return ray
-
-
-def _check_reachable(ray: Any, address: str) -> None:
-    """`NotPossibleError` if nothing listens at an address, for which Ray would wait without end."""
-    host, separator, port = address.rpartition("://")[2].rpartition(":")
-    if not separator or not port.isdecimal():  # such as auto, which Ray looks up
-        return
-    host = ray.util.get_node_ip_address() if host in {"localhost", "127.0.0.1"} else host.strip("[]")  # as Ray does
-    try:
-        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise NotPossibleError(
-            f"there is no Ray cluster at {printable(address)} ({error}): start one with ray start, or use --engine local"
-        ) from None
 
 
 @lru_cache(maxsize=1)

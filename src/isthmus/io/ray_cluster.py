@@ -1,0 +1,99 @@
+"""The connection to Ray: a local instance of it, or a running cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from isthmus.errors import NotPossibleError
+from isthmus.text import printable
+
+__all__ = ["connected", "imported_ray"]
+
+_SECONDS = 5.0  # to reach a cluster
+
+
+def imported_ray(tries: int) -> Any:
+    """The module `ray`, without its usage statistics.
+
+    Args:
+        tries: how often a task that dies of memory is tried again; by default of Ray without end.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_oom_retries", str(tries))
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    return ray
+
+
+@contextmanager
+def connected(ray: Any, address: str | None, jobs: int | None) -> Iterator[None]:
+    """Inside the context this process uses Ray: the connection that it has, or a new one, which ends with the context.
+
+    Args:
+        ray: from `imported_ray`.
+        address: of the cluster, such as 10.0.0.1:6379 or auto; None: a local instance, which only this machine can reach.
+        jobs: the cores of the local instance; None: all.
+
+    Raises:
+        NotPossibleError: there is no cluster at the address, or Ray does not start.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        _check_reachable(ray, address)
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    local = {"address": "local", "num_cpus": jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        with _kept_handler(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of Ray are for its own users
+            ray.init(**quiet, **(local if address is None else {"address": address}))
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        first = str(error).strip().splitlines()[:1]
+        raise NotPossibleError(
+            f"there is no Ray cluster at {address or 'this machine'} ({printable(' '.join(first), 200)}): start one "
+            "with ray start, or use --engine local"
+        ) from None
+    try:
+        yield
+    finally:
+        with _kept_handler():
+            ray.shutdown()
+
+
+def _check_reachable(ray: Any, address: str) -> None:
+    """`NotPossibleError` if nothing listens at an address, for which Ray would wait without end."""
+    host, separator, port = address.rpartition("://")[2].rpartition(":")
+    if not separator or not port.isdecimal():  # such as auto, which Ray looks up
+        return
+    host = ray.util.get_node_ip_address() if host in {"localhost", "127.0.0.1"} else host.strip("[]")  # as Ray does
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise NotPossibleError(
+            f"there is no Ray cluster at {printable(address)} ({error}): start one with ray start, or use --engine local"
+        ) from None
+
+
+@contextmanager
+def _kept_handler() -> Iterator[None]:
+    """Keeps the handler of SIGTERM, which Ray would replace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

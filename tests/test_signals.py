@@ -112,6 +112,26 @@ def test_a_second_signal_exits_at_once(first: str, second: str, code: int) -> No
     assert time.monotonic() - began < 30
 
 
+WAITING = """
+import hashlib, os, signal, threading, time
+from isthmus.cli.signals import SignalHandler
+def twice():
+    for _ in range(2):
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+with SignalHandler():
+    threading.Thread(target=twice).start()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+"""
+
+
+@pytest.mark.promise(11)
+def test_a_second_signal_exits_while_a_call_waits() -> None:
+    """Such as one of PyTorch that waits for another process of the training, 300 seconds at most."""
+    done = subprocess.run([sys.executable, "-c", WAITING], preexec_fn=heeding, check=False, timeout=30)
+    assert done.returncode == 143
+
+
 @pytest.mark.thorough
 @pytest.mark.promise(11)
 def test_only_the_command_line_handles_signals() -> None:

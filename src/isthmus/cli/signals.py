@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
@@ -27,22 +28,56 @@ class Terminated(KeyboardInterrupt):
 
 
 class SignalHandler:
-    """Records SIGTERM and Ctrl-C inside the context, so that a checkpoint can be saved. A second signal ends the process."""
+    """Records SIGTERM and Ctrl-C inside the context, so that a checkpoint can be saved. A second signal ends the process at once."""
 
     def __init__(self) -> None:
         self.signal = 0  # the number of the received signal
 
     def __enter__(self) -> Self:
         self._previous = _install(self._record, signal.SIGINT, signal.SIGTERM)
+        self._watched = _second_ends(self._previous)
+        self._watched.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._watched.__exit__(None, None, None)
         _restore(self._previous)
 
     def _record(self, number: int, _: FrameType | None) -> None:
         if self.signal:
             os._exit(128 + number)
         self.signal = number
+
+
+@contextmanager
+def _second_ends(numbers: Collection[int]) -> Iterator[None]:
+    """Inside the context the second of these signals ends the process.
+
+    A thread sees to it: handlers in Python wait for the end of a call of PyTorch, such as one that waits for another process.
+    """
+    if not numbers:
+        yield
+        return
+    here, system = socket.socketpair()
+    system.setblocking(False)
+
+    def watch() -> None:
+        count = 0
+        while received := here.recv(64):  # the numbers of signals
+            for number in received:
+                count += number in numbers
+                if count > 1:
+                    os._exit(128 + number)
+
+    thread, before = threading.Thread(target=watch, daemon=True), signal.set_wakeup_fd(system.fileno())
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        system.close()
+        thread.join()
+        here.close()
 
 
 @contextmanager

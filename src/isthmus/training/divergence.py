@@ -76,8 +76,8 @@ class DivergenceGuard:
 
     def _first_found(self, own: str | None) -> str | None:
         """What the first process with something not finite has found: a process that returned alone would wait for the others."""
-        if not self.processes.most(own is not None):
-            return None
+        if self.processes.size == 1 or not self.processes.most(own is not None):
+            return own
         return next(found for found in self.processes.texts(own or "") if found)
 
     def _restore(self, batch_index: int, reason: str) -> None:

@@ -6,13 +6,14 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus.data.arrays import read_npy
 from isthmus.data.file_sets import FileSet
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.arrow_files import open_arrow
 from isthmus.errors import DataError
 from isthmus.io.files import open_regular, shown
 
@@ -152,16 +153,10 @@ def _parquet_batches(path: Path, blocks: range, at_once: int, columns: Sequence[
 
 
 def _arrow_batches(path: Path, blocks: range, at_once: int, columns: Sequence[str] | None) -> Iterator[Any]:
-    with open_regular(path) as file:
-        reader = pyarrow().ipc.open_file(file)
-        names = reader.schema.names
-        wanted = None if columns is None else sorted(names.index(name) for name in columns)
-        options = pyarrow().ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
-        reader = pyarrow().ipc.open_file(file, options=options)
+    with closing(open_arrow(path)) as file:
+        names = file.schema.names if columns is None else columns
         for number in blocks:
-            batch = reader.get_batch(number)
-            batch.validate()
-            yield from (batch.slice(begin, at_once) for begin in range(0, len(batch), at_once))
+            yield from file.batches(number, at_once, names)
 
 
 @contextmanager
@@ -184,19 +179,15 @@ def _describe_parquet(path: Path) -> tuple[str, tuple[int, ...], Any, int]:
 
 
 def _describe_arrow(path: Path) -> tuple[str, tuple[int, ...], Any, int]:
-    arrow = pyarrow()
     with open_regular(path) as file:
         if file.read(len(_ARROW_END)) != _ARROW_END:
             raise DataError(
                 f"{shown(path)} is no Arrow file with a list of its batches, as streams and Feather files of version 1 are none: write it "
                 "with pyarrow.ipc.new_file, or as Parquet"
             )
-        schema = arrow.ipc.open_file(file).schema
-        narrow = arrow.ipc.IpcReadOptions(included_fields=[0]) if len(schema) > 1 else None
-        reader = arrow.ipc.open_file(file, options=narrow)
-        sizes = tuple(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
         footer = _footer(file, path, 10, _ARROW_END)
-    return footer, sizes, schema, max(1, len(schema))
+    with closing(open_arrow(path)) as opened:
+        return footer, tuple(opened.sizes), opened.schema, max(1, len(opened.schema))
 
 
 def _describe_npy(path: Path) -> tuple[str, tuple[int, ...], None, int]:

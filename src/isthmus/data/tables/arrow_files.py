@@ -23,6 +23,8 @@ Stamp = tuple[int, int]  # bytes of a file, and when it was changed
 _PARQUET = {".parquet", ".pq"}
 _BUFFER = 1 << 16  # bytes of a column that are read at once
 _FEATHER_1 = b"FEA1"
+_START = 8  # bytes of a file before its first message
+_RELEASED = 1 << 26  # bytes that are read before pages are released
 
 
 class ArrowFile(ABC):
@@ -34,10 +36,12 @@ class ArrowFile(ABC):
         stamp: which content it has.
         schema: the types of its columns, of pyarrow.
         sizes: the rows of each group.
+        unpacked: the rows of the largest group, if groups are compressed as a whole, so that each is in memory as a whole; else 0.
     """
 
     schema: Any
     sizes: Sequence[int]
+    unpacked = 0
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.name, self._file = path, shown(path), file
@@ -72,6 +76,11 @@ class ArrowFile(ABC):
                 f"{self.name} is damaged: it declares {self.sizes[group]:,} rows in a group, but {seen:,} are there"
             )
 
+    def _positions(self, names: Sequence[str]) -> list[int]:
+        """The positions of the columns of these names; without any, those that take least."""
+        wanted = set(names or self.schema.names[:1])
+        return [position for position, name in enumerate(self.schema.names) if name in wanted]
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
@@ -99,28 +108,37 @@ class _ParquetFile(ArrowFile):
 
 
 class _IpcFile(ArrowFile):
-    """An Arrow or Feather file, in its batches. It is memory-mapped, as a batch may be large."""
+    """An Arrow or Feather file, in its batches. It is memory-mapped, as a batch may be large: of values that are not compressed, only the
+    rows that are used are read."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         super().__init__(path, file)
         with damage_named(self.name):
             self._map = np.memmap(file, mode="r")
-            self.schema = self._reader([]).schema
-            lean = self._reader(self.schema.names[:1])  # of a compressed file only one column is read
-            self.sizes = [lean.get_batch(number).num_rows for number in range(lean.num_record_batches)]
+            self._content = pyarrow().py_buffer(self._map)
+            self.schema = pyarrow().ipc.open_file(self._content).schema
+            packed = _is_packed(self._first_batch(), self._content)
+            reader = self._some_columns([]) if packed else pyarrow().ipc.open_file(self._content)
+            self.sizes = [reader.get_batch(number).num_rows for number in range(reader.num_record_batches)]
+            self.unpacked = max(self.sizes, default=0) if packed else 0
 
-    def _reader(self, names: Sequence[str]) -> Any:
-        """A reader of some columns; without names of all."""
-        arrow, wanted = pyarrow(), set(names)
-        positions = None
-        if names:
-            positions = [position for position, name in enumerate(self.schema.names) if name in wanted]
-        options = arrow.ipc.IpcReadOptions(included_fields=positions)
-        return arrow.ipc.open_file(arrow.py_buffer(self._map), options=options)
+    def _some_columns(self, names: Sequence[str]) -> Any:
+        """A reader of some columns, which copies them."""
+        options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions(names))
+        return pyarrow().ipc.open_file(self._content, options=options)
+
+    def _first_batch(self) -> Any:
+        """The first batch with rows, of one column; None without any. After its mark, a file is a stream."""
+        options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions([]))
+        batches = pyarrow().ipc.open_stream(self._content[_START:], options=options)
+        return next((batch for batch in batches if len(batch)), None)
 
     def _batches(self, group: int, rows: int, names: Sequence[str]) -> Iterator[Any]:
-        yield from _slices(self._reader(names or self.schema.names[:1]).get_batch(group), rows)
-        release_pages(self._map)
+        if self.unpacked:
+            batch = self._some_columns(names).get_batch(group)
+        else:
+            batch = pyarrow().ipc.open_file(self._content).get_batch(group).select(self._positions(names))
+        yield from _slices(batch, rows, self._map)
 
 
 class _IpcStream(ArrowFile):
@@ -130,15 +148,18 @@ class _IpcStream(ArrowFile):
         super().__init__(path, file)
         with damage_named(self.name):
             self._map = np.memmap(file, mode="r")
-            content = pyarrow().BufferReader(pyarrow().py_buffer(self._map))
-            stream = pyarrow().ipc.open_stream(content)
-            self.schema = stream.schema
+            buffer = pyarrow().py_buffer(self._map)
+            content = pyarrow().BufferReader(buffer)
+            self.schema = pyarrow().ipc.open_stream(content).schema
+            content.seek(0)
+            options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions([]))
+            stream = pyarrow().ipc.open_stream(content, options=options)
             if any(pyarrow().types.is_dictionary(field.type) for field in self.schema):
                 raise DataError(
                     f"{self.name} is a stream of Arrow with dictionaries, which cannot be read from the middle: write it as a file "
                     "(pyarrow.ipc.new_file, or Parquet)"
                 )
-            self._starts, self.sizes = list[int](), list[int]()
+            self._starts, self.sizes, packed = list[int](), list[int](), False
             while True:
                 start = content.tell()
                 try:
@@ -147,19 +168,37 @@ class _IpcStream(ArrowFile):
                     break
                 self._starts.append(start)
                 self.sizes.append(batch.num_rows)
+                packed = packed or _is_packed(batch, buffer)
+            self.unpacked = max(self.sizes, default=0) if packed else 0
 
     def _batches(self, group: int, rows: int, names: Sequence[str]) -> Iterator[Any]:
         ipc, content = pyarrow().ipc, pyarrow().py_buffer(self._map)
-        yield from _slices(ipc.read_record_batch(content[self._starts[group] :], self.schema), rows)
-        release_pages(self._map)
+        batch = ipc.read_record_batch(content[self._starts[group] :], self.schema)
+        yield from _slices(batch.select(self._positions(names)), rows, self._map)
 
 
-def _slices(batch: Any, rows: int) -> Iterator[Any]:
-    """A batch in parts of at most `rows` rows. Each is validated: in a damaged file a text may begin outside of it."""
+def _is_packed(batch: Any, content: Any) -> bool:
+    """Whether the values of the first column of a batch are no part of the file, as they are compressed there."""
+    buffers = batch.column(0).buffers() if batch is not None and batch.num_columns else []
+    within = range(content.address, content.address + content.size)
+    return any(each.address not in within for each in buffers if each is not None and each.size)
+
+
+def _slices(batch: Any, rows: int, mapped: np.memmap[Any, Any]) -> Iterator[Any]:
+    """A batch in parts of at most `rows` rows, after which the pages of its file are released.
+
+    Each is validated: in a damaged file a text may begin outside of it.
+    """
+    used = 0
     for begin in range(0, batch.num_rows, rows):
         part = batch.slice(begin, rows)
         part.validate(full=True)
         yield part
+        used += part.nbytes
+        if used > _RELEASED:
+            release_pages(mapped)
+            used = 0
+    release_pages(mapped)
 
 
 def open_arrow(path: Path, texts: Collection[str] = ()) -> ArrowFile:

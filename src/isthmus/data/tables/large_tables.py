@@ -103,7 +103,7 @@ class LargeTable:
             files.files.title,
             np.empty((0, 1)),
             source=files.name,
-            notes=(*files.notes(), *selected.notes),
+            notes=(*files.notes(), *files.notes_on_memory(len(self.texts.selected)), *selected.notes),
             kind="table",
             ids=ids,
             id_name=None if selected.id is None else self.columns[selected.id],

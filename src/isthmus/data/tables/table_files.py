@@ -17,11 +17,13 @@ from isthmus.data.tables.numbers import EXACT
 from isthmus.data.tables.unified_schemas import checked_schema, unified_schema
 from isthmus.errors import DataError
 from isthmus.io.files import shown
+from isthmus.io.memory_limit import check_memory
 from isthmus.text import printable
 
 __all__ = ["RowGroup", "TableBatch", "TableFiles", "is_inexact"]
 
 _OPEN = 4  # files that are open at one time
+_LARGE_BATCH = 2**26  # bytes of values that are in memory together
 _MAX_UNPACKED = 2**30  # bytes of values that any file may declare
 _MAX_RATIO = 1000  # bytes of values that a larger file may declare for each of its bytes
 
@@ -45,6 +47,7 @@ class TableBatch(NamedTuple):
 class _State(NamedTuple):
     stamp: Stamp
     rows: int
+    unpacked: int  # rows that are in memory together, as they are compressed together
 
 
 class TableFiles:
@@ -76,7 +79,7 @@ class TableFiles:
         for number, path in enumerate(files.files):
             file = self._file(number, path)
             self.groups += [RowGroup(number, group, rows) for group, rows in enumerate(file.sizes) if rows]
-            self._states.append(_State(file.stamp, sum(file.sizes)))
+            self._states.append(_State(file.stamp, sum(file.sizes), file.unpacked))
             if not schemas:
                 schemas, first = [checked_schema(file.schema, file.name, len(files.files) > 1)], file.name
             elif not schemas[0].equals(file.schema):
@@ -116,6 +119,26 @@ class TableFiles:
                     f"{shown(path)} declares {declared:,} bytes of values in a file of {size:,} bytes, which is out of proportion; "
                     "if you trust it, write it again with compression='none' and use_dictionary=False"
                 )
+
+    def notes_on_memory(self, width: int) -> list[str]:
+        """A note if a file has large groups that are in memory as a whole, as they are compressed.
+
+        Args:
+            width: the number of columns that are read.
+
+        Raises:
+            MemoryLimitError: the memory does not suffice for one.
+        """
+        number = max(range(len(self._states)), key=lambda each: self._states[each].unpacked)
+        rows, name = self._states[number].unpacked, shown(self.files.files[number])
+        needed = 8 * rows * width
+        check_memory(needed, f"a compressed batch of {name}")
+        if needed <= _LARGE_BATCH:
+            return []
+        return [
+            f"{name} has compressed batches of up to {rows:,} rows, each of which takes {needed >> 20:,} MiB of memory: write it without "
+            "compression, with smaller batches, or as Parquet"
+        ]
 
     def read_texts_as_numbers(self, names: Collection[str]) -> None:
         """Reads the columns of these names as different texts and their numbers from now on.
@@ -160,6 +183,7 @@ class TableFiles:
                 for column in columns.values():
                     _check_texts(column)
             yield TableBatch(columns, len(batch), file.name)
+            self._check_unchanged(group.file, path)  # a mapped file is read later
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the open files, for copies and other processes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from isthmus.data.kinds import Kind, as_images, kind_of
 from isthmus.data.labels import class_labels
 from isthmus.data.lazy_rows import LazyRows
-from isthmus.data.locations import Positions
+from isthmus.data.locations import FileRows, Positions
 from isthmus.data.tables.table_array import as_table_array
 from isthmus.data.tables.table_encoding import TableEncoding
 from isthmus.results import Table, html_table, text_table
@@ -59,6 +59,7 @@ class Dataset:
         weights: the weight of each training example (n,), or None.
         groups: the group of each training example (n,), None where it is missing; or None. A split keeps groups together.
         groups_name: the name of their column or array, or None.
+        file_rows: which training examples are from which file, if there are several files of a table or array; or None.
         hold_out: for rows in blocks, what a split draws: rows, or whole files.
         rate: of sound, the samples per second; None for other data.
         kind: the kind of the data if the source states it, or None. It is never inferred from the range of the values.
@@ -93,6 +94,7 @@ class Dataset:
     groups: Array | None = None
     groups_name: str | None = None
     rate: int | None = None
+    file_rows: FileRows | None = None
     hold_out: Literal["rows", "files"] = "rows"
 
     def __post_init__(self) -> None:
@@ -146,7 +148,8 @@ class Dataset:
     def positions(self) -> Positions:
         """The positions of the training examples in their file, for messages."""
         part = "the training examples of " if self.test is not None else ""
-        return Positions(self.columns, self._file(), self.lines, part=part, row_name=self._row_name())
+        where = Positions(self.columns, self._file(), self.lines, part=part, row_name=self._row_name())
+        return replace(where, files=self.file_rows)
 
     def test_positions(self) -> Positions:
         """The positions of the test examples in their file, for messages."""

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from isthmus.text import printable
 
-__all__ = ["Positions", "position"]
+__all__ = ["FileRows", "Positions", "position"]
 
 Array = npt.NDArray[Any]
 _EACH = 1 << 13  # bytes of a mask for each count of the rows before
+
+
+class FileRows(NamedTuple):
+    """Which rows of a data set are from which of its files.
+
+    Attributes:
+        names: of the files, safe to print.
+        begins: (files,), the number of the first row of each file.
+    """
+
+    names: tuple[str, ...]
+    begins: Array
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], counts: Sequence[int]) -> FileRows | None:
+        """The rows of several files; None for a single one.
+
+        Args:
+            names: of the files, safe to print.
+            counts: the number of rows of each file.
+        """
+        return cls(names, np.cumsum([0, *counts[:-1]], dtype=np.int64)) if len(names) > 1 else None
+
+    def place(self, row: int) -> tuple[int, str]:
+        """The number of a row within its file, from 0, and the name of the file."""
+        file = int(self.begins.searchsorted(row, side="right")) - 1  # the last one of those that begin there has rows
+        return row - int(self.begins[file]), self.names[file]
 
 
 class _MaskedRows:
@@ -45,6 +73,7 @@ class Positions:
         rows: (n,) the row number of each example, from 0, if the examples are a subset.
         part: a prefix that names the part of the file, such as "the test examples of ".
         row_name: what a message calls an example: row, code.
+        files: the rows of each file, if there are several.
     """
 
     columns: tuple[str, ...] | None = None
@@ -53,6 +82,7 @@ class Positions:
     rows: Array | _MaskedRows | None = None
     part: str = ""
     row_name: str = "row"
+    files: FileRows | None = None
 
     def some(self, rows: Any) -> Positions:
         """The locations of a subset: a slice, row numbers, or a mask (n,); None means all."""
@@ -88,7 +118,8 @@ class Positions:
         row = row if self.rows is None else int(self.rows[row])
         if self.lines is not None:
             return f"line {self.lines[row]} of {self.file}"
-        return f"{self.row_name} {row} (the first is 0) of {self.part}{self.file}"
+        row, file = (row, self.file) if self.files is None else self.files.place(row)
+        return f"{self.row_name} {row} (the first is 0) of {self.part}{file}"
 
 
 def position(index: tuple[int, ...], columns: tuple[str, ...] | None) -> str:

@@ -13,6 +13,7 @@ from isthmus.data.blocks import BlockRows
 from isthmus.data.dataset import Dataset
 from isthmus.data.file_sets import FileSet
 from isthmus.data.kinds import Kind, kind_of
+from isthmus.data.locations import FileRows
 from isthmus.data.options import ReadOptions
 from isthmus.data.tables.row_arrays import MAX_IN_MEMORY
 from isthmus.errors import DataError
@@ -31,12 +32,15 @@ class ShardRows(BlockRows):
     Args:
         files: the files.
 
+    Attributes:
+        file_sizes: the number of rows of each file.
+
     Raises:
         DataError: a file is damaged; shapes or dtypes differ.
     """
 
     def __init__(self, files: FileSet) -> None:
-        self.files, sizes = files, list[int]()
+        self.files, self.file_sizes, sizes = files, list[int](), list[int]()
         self._stamps, self._places, self.names = list[tuple[int, int]](), list[tuple[int, int]](), list[str]()
         first, n = "", 0
         for number, (path, name) in enumerate(zip(files.files, files.names(), strict=True)):
@@ -58,6 +62,7 @@ class ShardRows(BlockRows):
             self._places += [(number, start) for start in starts]
             self.names += [name] * len(starts)
             self._stamps.append(_stamp(files, number))
+            self.file_sizes.append(len(values))
             n += len(values)
         self.sizes, self._shape = np.array(sizes, np.int64), (n, *self._row)
         self.kind = "images" if kind_of(np.empty((1, *self._row), self._dtype)) == "images" else None
@@ -108,7 +113,13 @@ def read_shards(files: FileSet, options: ReadOptions) -> Dataset:
     values: Any = np.asarray(rows) if few else rows
     images: Kind | None = "images" if rows.kind == "images" else None
     return Dataset(
-        files.title, values, source=shown(files.pattern), kind=images, notes=notes, hold_out=options.hold_out
+        files.title,
+        values,
+        source=shown(files.pattern),
+        kind=images,
+        notes=notes,
+        hold_out=options.hold_out,
+        file_rows=FileRows.of(tuple(map(shown, files.files)), rows.file_sizes),
     )
 
 

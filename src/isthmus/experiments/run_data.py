@@ -278,6 +278,7 @@ def held_out(dataset: Dataset, part: Split) -> Dataset:
         test_ids=None,
         frame=selected(dataset.frame) if no_test else None,
         lines=selected(dataset.lines) if no_test else None,
+        file_rows=None,
         weights=part.test_weights,
         groups=selected(dataset.groups) if no_test else None,
     )

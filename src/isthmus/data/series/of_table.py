@@ -130,7 +130,7 @@ def windows_of_rows(rows: SeriesTable, options: ReadOptions) -> Windows:
             gap=options.gap,
             pad=options.pad,
         )
-    return windows.named(table.columns, table.source, table.lines, table.notes)
+    return windows.named(table.columns, table.positions(), table.notes)
 
 
 def _converted(
@@ -159,7 +159,7 @@ def series_dataset(table: Dataset, windows: Windows, parts: bool) -> Dataset:
         windows: its windows.
         parts: whether the latest windows of each machine are the test part. Windows that share rows with it are then left out.
     """
-    plain = replace(table, kind="series", notes=windows.notes, columns=windows.columns, lines=None)
+    plain = replace(table, kind="series", notes=windows.notes, columns=windows.columns, lines=None, file_rows=None)
     plain = replace(plain, groups=None, groups_name=None)  # of rows
     if not parts:
         return replace(plain, train=windows.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy.typing as npt
@@ -31,7 +31,7 @@ class WindowPositions(Positions):
     def some(self, rows: Any) -> WindowPositions:
         if rows is None or self.begins is None:
             return self
-        return WindowPositions(self.columns, self.file, self.lines, begins=self.begins[rows], order=self.order)
+        return replace(self, begins=self.begins[rows])
 
     def __call__(self, index: tuple[int, ...]) -> str:
         if self.begins is None or len(index) != 3:
@@ -39,13 +39,17 @@ class WindowPositions(Positions):
         row = int(self.begins[index[0]]) + int(index[1])
         row = row if self.order is None else int(self.order[row])
         if row < 0:
-            last = f"row {~row}" if self.lines is None else f"line {self.lines[~row]}"
-            of = f" of {self.file}" if self.file else ""
-            return f"the padding after {last}{of}, of a stretch that is shorter than a window"
-        if self.lines is not None:
-            return f"line {self.lines[row]} of {self.file}, {self.feature(index[1:])}"
+            return f"the padding after {self._series_row(~row)}, of a stretch that is shorter than a window"
+        if self.lines is not None or self.files is not None:
+            return f"{self._series_row(row)}, {self.feature(index[1:])}"
         where = position((row, int(index[2])), self.columns)
         return f"{where} of {self.file}" if self.file else where
+
+    def _series_row(self, row: int) -> str:
+        """The location of a row of the series."""
+        row, file = (row, self.file) if self.files is None else self.files.place(row)
+        where = f"row {row}" if self.lines is None else f"line {self.lines[row]}"
+        return f"{where} of {file}" if file else where
 
     def feature(self, rest: tuple[int, ...]) -> str:
         channel = int(rest[-1])

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
+from isthmus.data.locations import Positions
 from isthmus.data.series.padding import WindowRows, window_rows
 from isthmus.data.series.rows import SeriesRows, read_rows
 from isthmus.data.series.stretches import Gap, stretches
@@ -166,18 +167,19 @@ class Windows(Examples):
         selected._set(values=self.values[rows], positions=self.at.some(rows))
         return selected
 
-    def named(self, channels: tuple[str, ...] | None, file: str, lines: Array | None, notes: tuple[str, ...]) -> Self:
+    def named(self, channels: tuple[str, ...] | None, rows: Positions, notes: tuple[str, ...]) -> Self:
         """The windows of a file, for messages.
 
         Args:
             channels: the names of the channels, or None.
-            file: its path.
-            lines: (rows,) the line number of each row, or None.
+            rows: the locations of its rows.
             notes: about the reading of the file.
         """
         named = copy(self)
         where = cast(WindowPositions, self.at)
-        positions = WindowPositions(channels, file, lines, begins=where.begins, order=where.order)
+        positions = WindowPositions(
+            channels, rows.file, rows.lines, files=rows.files, begins=where.begins, order=where.order
+        )
         named._set(
             columns=channels, channels=channels or self.channels, positions=positions, notes=(*notes, *self.notes)
         )

@@ -103,6 +103,7 @@ class LargeTable:
             files.files.title,
             np.empty((0, 1)),
             source=files.name,
+            file_rows=files.file_rows(),
             notes=(*files.notes(), *files.notes_on_memory(len(self.texts.selected)), *selected.notes),
             kind="table",
             ids=ids,

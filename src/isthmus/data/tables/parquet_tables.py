@@ -87,6 +87,7 @@ def read_files(
         train_labels=labels,
         columns=tuple(features),
         source=name,
+        file_rows=files.file_rows(),
         notes=(*notes, *id_notes(values, _whole_columns(values), features), *label_notes),
         kind="table",
         ids=None if selected.id is None else ids_from_values(collected.ids),
@@ -127,6 +128,8 @@ def selected_columns(
     types, name = pyarrow().types, files.name
     if files.n_rows == 0:
         raise DataError(f"{name} has no rows of data: give at least one")
+    if reused is not None and reused.table is None:
+        files.read_nulls_as_numbers(reused.features or ())
     columns = tuple(files.schema.names)
     excluded = {index: "the index that pandas wrote" for index, each in enumerate(columns) if _INDEX.fullmatch(each)}
     selected = select_columns(columns, True, options, reused, name, excluded)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from isthmus.data.file_sets import FileSet
+from isthmus.data.locations import FileRows
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.arrow_files import ArrowFile, Stamp, damage_named, open_arrow
 from isthmus.data.tables.column_kinds import is_text
@@ -93,6 +94,10 @@ class TableFiles:
         """The number of rows of all files."""
         return sum(state.rows for state in self._states)
 
+    def file_rows(self) -> FileRows | None:
+        """Which rows are from which file; None for a single one."""
+        return FileRows.of(tuple(map(shown, self.files.files)), [state.rows for state in self._states])
+
     @property
     def n_bytes(self) -> int:
         """The bytes of all files."""
@@ -139,6 +144,16 @@ class TableFiles:
             f"{name} has compressed batches of up to {rows:,} rows, each of which takes {needed >> 20:,} MiB of memory: write it without "
             "compression, with smaller batches, or as Parquet"
         ]
+
+    def read_nulls_as_numbers(self, names: Collection[str]) -> None:
+        """Columns without a type, as all of their values are missing, are columns of numbers.
+
+        Args:
+            names: of columns of numbers.
+        """
+        for place, field in enumerate(self.schema):
+            if field.name in names and pyarrow().types.is_null(field.type):
+                self.schema = self.schema.set(place, field.with_type(pyarrow().float64()))
 
     def read_texts_as_numbers(self, names: Collection[str]) -> None:
         """Reads the columns of these names as different texts and their numbers from now on.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.column_kinds import is_text
 from isthmus.errors import DataError
 from isthmus.text import printable
 
@@ -62,11 +63,21 @@ def _common_type(one: Any, other: Any) -> Any:
         values = _common_type(one.value_type, other.value_type)
         return None if values is None else arrow.dictionary(arrow.int32(), values, one.ordered and other.ordered)
     one, other = (kind.value_type if types.is_dictionary(kind) else kind for kind in (one, other))
-    if all(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) for kind in (one, other)):
+    if all(_is_number(kind) and not types.is_decimal(kind) for kind in (one, other)):
         common = np.result_type(*(kind.to_pandas_dtype() for kind in (one, other)))
         return arrow.from_numpy_dtype(common)
+    if is_text(one) and is_text(other):
+        return arrow.string() if types.is_string(one) and types.is_string(other) else arrow.large_string()
+    if types.is_decimal(one) != types.is_decimal(other) and _is_number(one) and _is_number(other):
+        return arrow.float64()  # a decimal type for both may need more digits than it can have
     try:
         fields = [arrow.schema([("x", kind)]) for kind in (one, other)]
         return arrow.unify_schemas(fields, promote_options="permissive").field(0).type
     except arrow.ArrowException:
         return None
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether a type holds numbers, or booleans among them."""
+    types = pyarrow().types
+    return any(test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))

@@ -1,0 +1,124 @@
+"""Files of one data set whose columns have different types, and messages that name the file and the row within it."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import isthmus
+from isthmus.data.options import ReadOptions, Reused
+from isthmus.errors import DataError
+
+N = 12
+NUMBERS = np.random.default_rng(0).random((2 * N, 2))
+CENTS = [Decimal(number) / 100 for number in range(N)]
+LETTERS = ["x", "y", "z"] * (N // 3)
+
+
+def write(folder: Path, *parts: Any, **others: Any) -> Path:
+    """A folder with a file for each part of a column c, beside two columns of numbers."""
+    for number, part in enumerate(parts):
+        rows = NUMBERS[number * N : number * N + len(part)]
+        table = pa.table({"a": rows[:, 0], "c": part, "b": rows[:, 1]})
+        pq.write_table(table, folder / f"part-{number}.parquet", row_group_size=5)
+    return folder
+
+
+def both(folder: Path) -> list[isthmus.data.Dataset]:
+    """The folder, read at once and in blocks."""
+    small, large = isthmus.data.read(folder), isthmus.data.read(folder, cache=0)
+    np.testing.assert_array_equal(np.asarray(small.train), np.asarray(large.train))
+    assert (small.table, small.columns) == (large.table, large.columns)
+    return [small, large]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "values"),
+    [
+        (list(range(N)), CENTS, [*range(N), *map(float, CENTS)]),
+        (CENTS, [float(each) for each in CENTS], 2 * [float(each) for each in CENTS]),
+        ([True, False] * (N // 2), CENTS, [*[1.0, 0.0] * (N // 2), *map(float, CENTS)]),
+        (pa.array(range(N), pa.uint64()), pa.array(range(-N, 0)), [*range(N), *range(-N, 0)]),
+        (pa.nulls(N), list(range(N)), [*[np.nan] * N, *range(N)]),
+        ([1.5, 2.5] * (N // 2), pa.array([1.5] * N).dictionary_encode(), [*[1.5, 2.5] * (N // 2), *[1.5] * N]),
+    ],
+)
+def test_numbers_of_different_types_are_numbers(tmp_path: Path, one: Any, other: Any, values: list[float]) -> None:
+    for data in both(write(tmp_path, one, other)):
+        assert data.columns == ("a", "c", "b")
+        np.testing.assert_array_equal(np.asarray(data.train)[:, 1], values)
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+def test_texts_of_different_types_are_one_category(tmp_path: Path, kind: Any) -> None:
+    other = pa.array(LETTERS)
+    other = other.dictionary_encode() if pa.types.is_dictionary(kind) else other.cast(kind)
+    (tmp_path / "same").mkdir()
+    expected = both(write(tmp_path / "same", LETTERS, LETTERS))[0].table
+    (tmp_path / "other").mkdir()
+    for data in both(write(tmp_path / "other", LETTERS, other)):
+        assert expected is not None
+        assert data.table is not None
+        assert data.table.columns == expected.columns
+
+
+def test_times_of_different_units_are_the_same_moments(tmp_path: Path) -> None:
+    hours = np.arange(N) * 3600
+    parts = [pa.array(hours * scale, pa.timestamp(unit)) for unit, scale in (("s", 1), ("ms", 1000), ("ns", 10**9))]
+    for data in both(write(tmp_path, *parts[:2])):
+        rows = np.asarray(data.train)[:, 1:-1]
+        np.testing.assert_array_equal(rows[:N], rows[N:])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [([1.5] * N, LETTERS), ([1.5] * N, ["1.5"] * N), (LETTERS, pa.array([0] * N, pa.timestamp("s")))]
+)
+def test_text_beside_other_values_is_an_error_that_names_the_file(tmp_path: Path, one: Any, other: Any) -> None:
+    options: dict[str, Any]
+    for options in ({}, {"cache": 0}):
+        with pytest.raises(DataError, match=r"column 'c' holds .* in .*part-1\.parquet: write it with one type"):
+            isthmus.data.read(write(tmp_path, one, other), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+@pytest.mark.parametrize("pattern", ["", "part-0.parquet"])
+def test_a_column_without_values_is_a_column_of_missing_values_for_a_model_of_numbers(
+    tmp_path: Path, options: Any, pattern: str
+) -> None:
+    reused = Reused(ReadOptions(), ("a", "c", "b"))
+    data = isthmus.data.read(write(tmp_path, pa.nulls(N)) / pattern, reused=reused, **options)
+    assert data.columns == ("a", "c", "b")
+    rows = np.asarray(data.train)
+    np.testing.assert_array_equal(rows[:, ::2], NUMBERS[:N])
+    assert np.isnan(rows[:, 1]).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+@pytest.mark.promise(16)
+def test_a_message_names_the_file_and_the_row_within_it(tmp_path: Path, options: Any) -> None:
+    column = np.arange(N, dtype=float)
+    column[7] = np.nan
+    data = isthmus.data.read(write(tmp_path, list(range(N)), column), **options)
+    with pytest.raises(
+        DataError, match=re.escape(f"row 7 (the first is 0) of {tmp_path / 'part-1.parquet'}, column 'c'")
+    ):
+        isthmus.data.validation.check_finite(np.asarray(data.train), 0, data.positions(), None)
+    kept = data.positions().some(np.arange(2 * N) != 3)
+    assert kept((N + 6, 1)) == f"row 7 (the first is 0) of {tmp_path / 'part-1.parquet'}, column 'c'"
+    for number in range(2):
+        np.save(tmp_path / f"{number}.npy", column.reshape(6, 2) if number else np.zeros((3, 2)))
+    shards = isthmus.data.read(f"{tmp_path}/*.npy", **options)
+    assert shards.positions()((3 + 3, 1)) == f"row 3 (the first is 0) of {tmp_path / '1.npy'}, column 1"
+
+
+def test_a_message_on_a_series_names_the_file_and_the_row_within_it(tmp_path: Path) -> None:
+    windows = isthmus.data.readers.read_windows(write(tmp_path, list(range(N)), list(range(N))), ReadOptions(window=4))
+    assert windows.at((N // 2, 1, 1)) == f"row {N // 2 + 1} of {tmp_path / 'part-0.parquet'}, channel 'c'"
+    assert windows.at((N + 1, 3, 2)) == f"row 4 of {tmp_path / 'part-1.parquet'}, channel 'b'"

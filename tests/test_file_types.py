@@ -122,3 +122,42 @@ def test_a_message_on_a_series_names_the_file_and_the_row_within_it(tmp_path: Pa
     windows = isthmus.data.readers.read_windows(write(tmp_path, list(range(N)), list(range(N))), ReadOptions(window=4))
     assert windows.at((N // 2, 1, 1)) == f"row {N // 2 + 1} of {tmp_path / 'part-0.parquet'}, channel 'c'"
     assert windows.at((N + 1, 3, 2)) == f"row 4 of {tmp_path / 'part-1.parquet'}, channel 'b'"
+
+
+def in_folders(base: Path, **folders: list[str]) -> Path:
+    """A file of ten rows in each of some folders, such as month=01."""
+    for name, values in folders.items():
+        for number, value in enumerate(values):
+            place = base / f"{name}={value}"
+            place.mkdir(parents=True)
+            rows = np.random.default_rng(number).random((10, 2))
+            pq.write_table(pa.table({"a": rows[:, 0], "b": rows[:, 1]}), place / "part.parquet")
+    return base
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+def test_a_folder_alone_has_the_values_that_it_has_in_training(tmp_path: Path, options: Any) -> None:
+    """A folder month=01 is a number among numbers, and a text among texts."""
+    whole = isthmus.data.read(in_folders(tmp_path / "all", month=["01", "north", "south"]), **options)
+    assert any("month (texts)" in note for note in whole.notes)
+    alone = isthmus.data.read(
+        tmp_path / "all/month=01", reused=Reused(ReadOptions(), table=whole.table, missing=False), **options
+    )
+    np.testing.assert_array_equal(np.asarray(alone.train), np.asarray(whole.train)[:10])
+    numbers = isthmus.data.read(in_folders(tmp_path / "numbers", month=["01", "02"]), **options)
+    assert any("month (whole numbers)" in note for note in numbers.notes)
+    assert np.asarray(numbers.train)[:, 2].tolist() == [1.0] * 10 + [2.0] * 10
+    with pytest.raises(DataError, match="month"):
+        isthmus.data.read(
+            tmp_path / "all/month=south", reused=Reused(ReadOptions(), numbers.columns, table=numbers.table), **options
+        )
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+@pytest.mark.promise(26)
+def test_labels_and_groups_of_folders_keep_their_zeros(tmp_path: Path, options: Any) -> None:
+    base = in_folders(tmp_path, code=["01", "02"])
+    assert set(isthmus.data.read(base, labels="code", **options).train_labels) == {"01", "02"}
+    assert set(isthmus.data.read(base, by="code", **options).groups) == {"01", "02"}
+    assert set(isthmus.data.read(base, id="code", **options).ids) == {"01", "02"}
+    assert set(isthmus.data.read(f"{base}/*2/*", labels="code", **options).train_labels) == {"02"}

@@ -192,7 +192,7 @@ def test_columns_in_the_names_of_folders_are_columns(tmp_path: Path) -> None:
     same(large, small)
     assert large.columns == ("x", "year", "kind")
     assert np.asarray(large.train)[::9].tolist() == [[0.5, 2023, 0], [0.5, 2024, 1]]
-    assert "the names of the folders hold columns: year, kind" in large.notes
+    assert "the names of the folders hold columns: year (whole numbers), kind (texts)" in large.notes
 
 
 @pytest.mark.parametrize("kind", ["file", "lz4", "stream"])

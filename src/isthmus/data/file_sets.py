@@ -128,7 +128,9 @@ def file_set(path: str | os.PathLike[str], results: Path | None = None) -> FileS
     partitions = partitions_of([file.relative_to(fixed).parts[:-1] for file in chosen], chosen)
     notes = left_out.notes()
     if partitions:
-        named = ", ".join(printable(each.name, 60) for each in partitions)
+        named = ", ".join(
+            f"{printable(each.name, 60)} ({'texts' if each.are_texts else 'whole numbers'})" for each in partitions
+        )
         notes = (*notes, f"the names of the folders hold {'a column' if len(partitions) == 1 else 'columns'}: {named}")
     return FileSet(tuple(chosen), fixed, os.fspath(path), partitions, _FORMATS[chosen[0].suffix.lower()], notes)
 

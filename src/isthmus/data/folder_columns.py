@@ -11,7 +11,7 @@ from isthmus.errors import DataError
 from isthmus.io.files import shown
 from isthmus.text import printable
 
-__all__ = ["Partition", "partitions_of"]
+__all__ = ["Partition", "partitions_of", "text_of_folder"]
 
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17}|0\d{1,17})", re.ASCII)
 _MISSING = "__HIVE_DEFAULT_PARTITION__"  # the folder of rows without a value
@@ -23,10 +23,22 @@ class Partition(NamedTuple):
     Attributes:
         name: of the column.
         values: its value in each file: whole numbers, or else texts; None where it is missing.
+        texts: its value in each file as text, such as 01.
     """
 
     name: str
     values: tuple[int | str | None, ...]
+    texts: tuple[str | None, ...]
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether the values are texts."""
+        return any(isinstance(value, str) for value in self.values)
+
+    @property
+    def padded(self) -> bool:
+        """Whether a whole number is written with a leading zero, which a number does not keep."""
+        return any(text != str(value) for text, value in zip(self.texts, self.values, strict=True) if text is not None)
 
 
 def partitions_of(folders: list[tuple[str, ...]], files: list[Path]) -> tuple[Partition, ...]:
@@ -51,11 +63,28 @@ def partitions_of(folders: list[tuple[str, ...]], files: list[Path]) -> tuple[Pa
             )
         if len(set(own)) < len(own):
             raise DataError(f"a column occurs twice in the folders of {shown(file)}: rename one of them")
-    texts = [[None if value == _MISSING else unquote(value) for _, value in each] for each in pairs]
-    return tuple(
-        Partition(name, _values([each[number] for each in texts]))
-        for number, name in enumerate(names[0] if names else [])
-    )
+    return tuple(_partition(name, number, pairs) for number, name in enumerate(names[0] if names else []))
+
+
+def text_of_folder(path: Path, name: str) -> str | None:
+    """The value of a column in the names of the folders of a file, as text.
+
+    Args:
+        path: of the file.
+        name: of the column.
+    """
+    pairs = [part.partition("=")[::2] for part in path.parts[:-1] if "=" in part]
+    return next(_text(value) for own, value in reversed(pairs) if unquote(own) == name)
+
+
+def _partition(name: str, number: int, pairs: list[list[tuple[str, str]]]) -> Partition:
+    """The column with a number."""
+    texts = [_text(each[number][1]) for each in pairs]
+    return Partition(name, _values(texts), tuple(texts))
+
+
+def _text(value: str) -> str | None:
+    return None if value == _MISSING else unquote(value)
 
 
 def _values(texts: list[str | None]) -> tuple[int | str | None, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,10 @@ class Computation(ABC):
         names: of the columns that it computes, in order.
         id: the name of the column with the ids of rows; None without one.
         width: the values of an example.
+        texts: the names of the columns whose categories are texts.
     """
 
+    texts: Collection[str] = ()
     names: tuple[str, ...]
     id: str | None
     width: int

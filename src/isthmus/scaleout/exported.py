@@ -54,6 +54,7 @@ class ExportedComputation(Computation):
             )
         ports = manifest.parts[part]
         self._columns = [port for port in ports.inputs if port.kind]
+        self.texts = [port.column for port in self._columns if port.dtype == "string"]
         self._conditional = any(port.name == "y" for port in ports.inputs)
         self._outputs = ports.outputs
         self.names = {

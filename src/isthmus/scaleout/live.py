@@ -74,6 +74,7 @@ class LiveComputation(Computation):
         features = tuple(map(str, getattr(ae, "_features", ())))
         self._features = tuple(table.names) if table is not None else features
         self._dates = set() if table is None else {each.name for each in table.columns if each.kind == "date"}
+        self.texts = () if table is None else table.texts
         self._reused = run_data.reused_by(ae, self._options, ae.shape_)
         self._conditional = run_labels.is_conditional(ae)
         self.id, self.width = self._options.id, max(1, math.prod(ae.shape_))

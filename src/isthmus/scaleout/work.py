@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
+from isthmus.data.folder_columns import text_of_folder
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, IsthmusError, IsthmusWarning
 from isthmus.io.atomic import replace_file
@@ -145,7 +146,8 @@ def _parts(job: Job, task: Task, computation: Computation) -> Iterator[Rows]:
     for part in rows_of(path, task.kind, blocks, task.first, at_once, columns):
         table = part.values
         for name in filter(wanted.__contains__, constants):
-            table = table.append_column(name, pyarrow().array([constants[name]] * len(table)))
+            value = text_of_folder(path, name) if name in computation.texts else constants[name]
+            table = table.append_column(name, pyarrow().array([value] * len(table)))
         yield Rows(part.first, table)
 
 

@@ -21,13 +21,13 @@ from isthmus.data.tables.encoded_datasets import check_known_kinds, notes_on_val
 from isthmus.data.tables.encoded_table import EncodedTable
 from isthmus.data.tables.missing_words import USUAL_WORDS, given_words, notes_on_words
 from isthmus.data.tables.mixed_tables import COLLECTED, mostly_numbers, newly_found, stated_kinds
-from isthmus.data.tables.number_columns import number_marks, without_marks
+from isthmus.data.tables.number_columns import is_inexact, number_marks, without_marks
 from isthmus.data.tables.numbers import rounded_note
 from isthmus.data.tables.parquet_tables import plain_texts, selected_columns
 from isthmus.data.tables.row_arrays import MAX_IN_MEMORY
 from isthmus.data.tables.table_blocks import ColumnBlocks, EncodedRows, NumberRows, TableBlocks, rows_at_once
 from isthmus.data.tables.table_encoding import LeftOut, TableEncoding
-from isthmus.data.tables.table_files import TableBatch, TableFiles, is_inexact
+from isthmus.data.tables.table_files import TableBatch, TableFiles
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.data.tables.text_summaries import summary_of
 from isthmus.errors import DataError

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.cells import value_of
+from isthmus.data.tables.column_kinds import EXACT
 
-__all__ = ["MOST_DECIMALS", "decimals_of", "number_marks", "range_of", "without_marks"]
+__all__ = ["MOST_DECIMALS", "decimals_of", "is_inexact", "number_marks", "range_of", "without_marks"]
 
 Doubles = NDArray[np.float64]
 
@@ -51,3 +52,11 @@ def range_of(values: Doubles) -> tuple[float, float]:
     if not len(known):
         return 0.0, 0.0
     return float(known.min()), float(known.max())
+
+
+def is_inexact(column: Any) -> bool:
+    """Whether a column of pyarrow holds a whole number beyond 2^53."""
+    if not pyarrow().types.is_integer(column.type) or column.type.bit_width < 64:
+        return False
+    ends = pyarrow().compute.min_max(column).as_py()
+    return ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT

@@ -17,10 +17,10 @@ from isthmus.data.tables.column_errors import other_columns, remedy
 from isthmus.data.tables.column_kinds import is_text
 from isthmus.data.tables.columns import NotNumericError, SelectedColumns, listed, select_columns
 from isthmus.data.tables.id_columns import id_notes
-from isthmus.data.tables.number_columns import number_marks, without_marks
+from isthmus.data.tables.number_columns import is_inexact, number_marks, without_marks
 from isthmus.data.tables.numbers import rounded_note
 from isthmus.data.tables.row_arrays import MAX_IN_MEMORY, array_in_file
-from isthmus.data.tables.table_files import TableBatch, TableFiles, is_inexact
+from isthmus.data.tables.table_files import TableBatch, TableFiles
 from isthmus.data.tables.text_columns import TextColumns
 from isthmus.errors import DataError
 from isthmus.io.memory_limit import check_memory
@@ -130,6 +130,7 @@ def selected_columns(
         raise DataError(f"{name} has no rows of data: give at least one")
     if reused is not None and reused.table is None:
         files.read_nulls_as_numbers(reused.features or ())
+    files.read_folders_as_texts(_texts_of_folders(files, options, reused))
     columns = tuple(files.schema.names)
     excluded = {index: "the index that pandas wrote" for index, each in enumerate(columns) if _INDEX.fullmatch(each)}
     selected = select_columns(columns, True, options, reused, name, excluded)
@@ -152,6 +153,15 @@ def selected_columns(
             f"column {first!r} of {name} holds {wrong[first]}{others}: {remedy(first, selected, list(wrong))}", wrong
         )
     return columns, selected
+
+
+def _texts_of_folders(files: TableFiles, options: ReadOptions, reused: Reused | None) -> set[str]:
+    """The columns in the names of folders that are texts: those that were in training, and labels, IDs and groups such as 01."""
+    known = set[str]() if reused is None or reused.table is None else {*reused.table.texts}
+    given = options if reused is None else options.over(reused.options)
+    return known | {
+        each.name for each in files.files.partitions if each.padded and each.name in {given.labels, given.id, given.by}
+    }
 
 
 def plain_texts(files: TableFiles, names: Collection[str]) -> frozenset[str]:

@@ -73,6 +73,11 @@ class TableEncoding(BaseModel):
             raise ValueError(f"{self.library} has no dtype {odd[:60]!r}")
         return self
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of the columns whose categories are texts."""
+        return tuple(each.name for each in self.columns if each.categories and isinstance(each.categories[0], str))
+
     @classmethod
     def fit(cls, frame: Any, kinds: Mapping[str, GivenKind] | None = None) -> Self:
         """The encoding of a frame.

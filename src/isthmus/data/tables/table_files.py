@@ -14,14 +14,14 @@ from isthmus.data.locations import FileRows
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.arrow_files import ArrowFile, Stamp, damage_named, open_arrow
 from isthmus.data.tables.column_kinds import is_text
-from isthmus.data.tables.numbers import EXACT
+from isthmus.data.tables.number_columns import is_inexact
 from isthmus.data.tables.unified_schemas import checked_schema, unified_schema
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 from isthmus.io.memory_limit import check_memory
 from isthmus.text import printable
 
-__all__ = ["RowGroup", "TableBatch", "TableFiles", "is_inexact"]
+__all__ = ["RowGroup", "TableBatch", "TableFiles"]
 
 _OPEN = 4  # files that are open at one time
 _LARGE_BATCH = 2**26  # bytes of values that are in memory together
@@ -155,6 +155,17 @@ class TableFiles:
             if field.name in names and pyarrow().types.is_null(field.type):
                 self.schema = self.schema.set(place, field.with_type(pyarrow().float64()))
 
+    def read_folders_as_texts(self, names: Collection[str]) -> None:
+        """Columns in the names of folders are texts from now on, such as 01, also if all of them are whole numbers.
+
+        Args:
+            names: of the columns.
+        """
+        for each in self.files.partitions:
+            if each.name in names:
+                place = self.schema.get_field_index(each.name)
+                self.schema = self.schema.set(place, pyarrow().field(each.name, pyarrow().string()))
+
     def read_texts_as_numbers(self, names: Collection[str]) -> None:
         """Reads the columns of these names as different texts and their numbers from now on.
 
@@ -234,7 +245,8 @@ class TableFiles:
     def _column(self, batch: Any, position: int, field: Any, number: int) -> Any:
         """A column of a batch in its type in the table; one in the name of the folder is the same in all rows."""
         if field.name not in self._own:
-            values = next(each.values for each in self.files.partitions if each.name == field.name)
+            own = next(each for each in self.files.partitions if each.name == field.name)
+            values = own.texts if is_text(field.type) else own.values
             return pyarrow().repeat(pyarrow().scalar(values[number], field.type), len(batch))
         place = batch.schema.get_field_index(field.name)
         if place < 0:  # a single file may have a name twice
@@ -257,13 +269,13 @@ class TableFiles:
     def _add_partitions(self) -> None:
         """Adds the columns in the names of folders to the schema."""
         arrow = pyarrow()
-        for name, values in self.files.partitions:
+        for each in self.files.partitions:
+            name = each.name
             if name in self._own:
                 raise DataError(
                     f"column {printable(name)!r} of {self.name} is in the files and in the names of their folders: rename one of them"
                 )
-            texts = any(isinstance(value, str) for value in values)
-            self.schema = self.schema.append(arrow.field(name, arrow.string() if texts else arrow.int64()))
+            self.schema = self.schema.append(arrow.field(name, arrow.string() if each.are_texts else arrow.int64()))
 
 
 def _changed(path: Path) -> DataError:
@@ -282,11 +294,3 @@ def _check_texts(column: Any) -> None:
         column.validate(full=True)
         if types.is_dictionary(column.type):
             column.dictionary.validate(full=True)
-
-
-def is_inexact(column: Any) -> bool:
-    """Whether a column of pyarrow holds a whole number beyond 2^53."""
-    if not pyarrow().types.is_integer(column.type) or column.type.bit_width < 64:
-        return False
-    ends = pyarrow().compute.min_max(column).as_py()
-    return ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT

@@ -20,6 +20,7 @@ Modules in reading order:
     images          reconstruction of images of any size
     bulk            verbs applied to many files, and their options
     transform       verbs that write arrays
+    impute          the verb that replaces missing values
     score           the verb that writes scores of examples
     calibration     normal examples for detectors
     follow          anomaly detection in a file that grows
@@ -56,6 +57,7 @@ from isthmus.cli import (
     explore,
     export,
     finetune,
+    impute,
     reproduce,
     score,
     serve,
@@ -111,7 +113,7 @@ VERBS: dict[str, list[Callable[..., None]]] = {
         transform.encode,
         transform.decode,
         transform.reconstruct,
-        transform.impute,
+        impute.impute,
         transform.sample,
         score.score,
         detect.detect,

@@ -12,7 +12,6 @@ from isthmus.cli.bulk import takes_files
 from isthmus.cli.console import (
     array_path,
     as_flags,
-    counted,
     print_line,
     print_notes,
     write_array,
@@ -26,7 +25,6 @@ from isthmus.cli.sound import reconstruct_sound
 
 if TYPE_CHECKING:
     from isthmus.data import Dataset
-    from isthmus.data.tables.table_encoding import TableEncoding
     from isthmus.estimators.autoencoder import Autoencoder
 
 Labels = Annotated[
@@ -45,7 +43,7 @@ Files = Annotated[
     ),
 ]
 
-__all__ = ["decode", "encode", "impute", "reconstruct", "sample", "write_with_ids"]
+__all__ = ["decode", "encode", "path_for", "reconstruct", "sample", "write_with_ids"]
 
 _OF_FRAMES = (".csv", ".parquet")  # files of tables with other columns than numbers
 
@@ -93,7 +91,7 @@ def reconstruct(run: Run, data_options: DataOptions, path: Files = None, out: Ou
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))
     ae, dataset = all_examples(run, data_options)
-    path = _path_for(out, "reconstructions", ae, (".npy", ".csv"))
+    path = path_for(out, "reconstructions", ae, (".npy", ".csv"))
     if dataset.kind == "series" and path.suffix == ".csv":
         raise RecordError(
             f"--out {path}: the reconstructions are windows, which are no table: give a name that ends in .npy"
@@ -111,8 +109,15 @@ def _ids(dataset: Dataset) -> Any:
     return dataset.frame.column(dataset.id_name) if known else dataset.ids
 
 
-def _path_for(out: Path | None, stem: str, ae: Autoencoder, endings: tuple[str, ...] = (".npy",)) -> Path:
-    """The output path of examples: of a table with other columns than numbers .csv or .parquet, and .npy for its features."""
+def path_for(out: Path | None, stem: str, ae: Autoencoder, endings: tuple[str, ...] = (".npy",)) -> Path:
+    """The output path of examples: of a table with other columns than numbers .csv or .parquet, and .npy for its features.
+
+    Args:
+        out: as given.
+        stem: the name of the file, if none was given.
+        ae: the model.
+        endings: those of other examples; the first one is used if no name was given.
+    """
     if hasattr(ae, "table_"):
         return array_path(out, f"{stem}.csv", (*_OF_FRAMES, ".npy"))
     return array_path(out, f"{stem}{endings[0]}", endings)
@@ -146,67 +151,6 @@ def write_with_ids(path: Path, values: Any, dataset: Dataset, names: list[str]) 
     write_table(path, [*id_column, *names], values.reshape(len(values), -1), ids=dataset.ids)
 
 
-@takes_data
-def impute(run: Run, data_options: DataOptions, out: Out = None) -> None:
-    """Replace the missing values of --data, or of all data of the run, by reconstructions; write .csv or .npy.
-
-    A table is written as .csv with its column names: of numbers ids first and labels last, of other columns too all columns that
-    nobody left out, in their order. Other data are written as .npy.
-    """
-    from isthmus.data.validation import Examples
-    from isthmus.errors import RecordError
-    from isthmus.experiments import run_data, run_record
-
-    if out is not None:
-        array_path(out, "", (*_OF_FRAMES, ".npy"))
-    source = data_options.source or run_record.source_of(run).without_target()
-    ae, dataset = run_data.load_examples(run, source, parts="train", all_columns=True)
-    print_notes([*dataset.notes, *run_data.data_changes(run, dataset, ae.missing, data_options.source)])
-    path = _path_for(out, "whole", ae, (".csv", ".npy") if dataset.train.ndim == 2 else (".npy", ".csv"))
-    if path.suffix == ".csv" and dataset.train.ndim != 2:
-        raise RecordError(
-            f"--out {path}: a .csv file requires a table, but these examples have shape {ae.shape_}: "
-            "give a name that ends in .npy"
-        )
-    if dataset.table is not None and dataset.frame is None and path.suffix in _OF_FRAMES:
-        raise RecordError(f"--out {path}: {dataset.name} stays in its files: give a .npy file, or more --cache")
-    examples = Examples(dataset.train, dataset.columns, dataset.kind, dataset.positions(), dataset.table)
-    values = ae.impute(examples, dataset.train_labels)
-    if dataset.table is not None and path.suffix in _OF_FRAMES:
-        _write_whole(path, dataset, dataset.table, values)
-    elif path.suffix == ".npy":
-        write_array(path, values)
-    else:
-        id_column, label_column = ([name] if name else [] for name in (dataset.id_name, dataset.label_name))
-        header = None if dataset.columns is None else [*id_column, *dataset.columns, *label_column]
-        write_table(path, header, values, dataset.train_labels, dataset.ids)
-    _print_imputed(dataset, values.size)
-
-
-def _write_whole(path: Path, dataset: Dataset, table: TableEncoding, values: Any) -> None:
-    """Writes a table of a file whose missing cells are replaced, with its columns that are no features."""
-    import numpy as np
-
-    from isthmus.data.tables.columns import listed
-
-    whole = table.impute(dataset.frame, np.asarray(dataset.train), values)
-    write_frame(path, whole, dataset.ids, dataset.id_name, dataset.train_labels, dataset.label_name)
-    known = (*table.names, dataset.id_name, dataset.label_name)
-    others = [name for name in whole.column_names if name not in known]
-    if others:
-        print_line(f"unchanged, as they are no features: {listed(others)}")
-
-
-def _print_imputed(dataset: Dataset, size: int) -> None:
-    """Prints how many values were missing: of a table cells, as a date has several features."""
-    from isthmus.data.missing import count_missing
-
-    n_missing = count_missing(dataset.train)
-    if dataset.table is not None and dataset.frame is not None:
-        n_missing, size = dataset.table.count_missing(dataset.frame), len(dataset.train) * len(dataset.table.columns)
-    print_line(f"imputed: {counted(n_missing, 'missing value')} of {size:,}")
-
-
 def decode(
     run: Run,
     codes: Annotated[Path, typer.Argument(help="A .npy file of codes of shape (n, k).")],
@@ -224,7 +168,7 @@ def decode(
     if out is not None:
         array_path(out, "", (".npy", *_OF_FRAMES))
     ae, dataset = run_folder.open_run(run), read(codes)
-    path = _path_for(out, "decoded", ae)
+    path = path_for(out, "decoded", ae)
     y = _given_labels(run, ae, label, len(dataset.train))
     if indices:
         rows, shape = dataset.train, (len(dataset.train), *ae.code_shape_[:-1])
@@ -266,14 +210,14 @@ def sample(
         raise RecordError("--data is for --method gmm, a mixture fitted to codes: leave it out, or give --method gmm")
     if method != "gmm":
         ae = run_folder.open_run(run)
-        path = _path_for(out, "samples", ae)
+        path = path_for(out, "samples", ae)
         y = _given_labels(run, ae, label, n)
         with as_flags(("n", "method", "random_state")):
             made = ae.sample(n, random_state, method=method, y=y, draw=draw)  # type: ignore[arg-type]  # `sample` checks it
         _write_examples(path, ae, made)
         return
     ae, dataset = run_data.load_examples(run, source)
-    path = _path_for(out, "samples", ae)
+    path = path_for(out, "samples", ae)
     print_notes(dataset.notes)
     X = dataset.train
     if source is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from isthmus.data import Dataset
 from isthmus.data.tables.frame_columns import arrow_columns
+from isthmus.data.tables.table_blocks import TableBlocks
 from isthmus.estimators.base import FittedAutoencoder
 from isthmus.estimators.table_columns import table_columns
 from isthmus.text import command, printable
@@ -23,19 +25,28 @@ def unknown_marks(dataset: Dataset) -> dict[str, NDArray[Any]]:
 
     They are missing values to the model: nothing else in the results shows them.
     """
-    table, frame = dataset.table, dataset.frame
-    if table is None or frame is None or len(frame) != len(dataset.train):
+    marks = dict[int, list[str]]()
+    for first, frame, values in _frames(dataset):
+        begin = 0
+        for column in [] if dataset.table is None else dataset.table.columns:
+            if column.categories:
+                cells = arrow_columns(frame, [column.name])[column.name]
+                for row in np.flatnonzero(np.isnan(values[:, begin])):
+                    if (value := cells[int(row)].as_py()) is not None:
+                        marks.setdefault(first + int(row), []).append(f"{column.name}={value}")
+            begin += column.width
+    if not marks:
         return {}
-    parts: list[list[str]] = [[] for _ in range(len(frame))]
-    first = 0
-    for column in table.columns:
-        if column.categories:
-            values = arrow_columns(frame, [column.name])[column.name]
-            for row in np.flatnonzero(np.isnan(dataset.train[:, first])):
-                if (value := values[int(row)].as_py()) is not None:
-                    parts[row].append(f"{column.name}={value}")
-        first += column.width
-    return {"unknown": np.array([", ".join(each) for each in parts])} if any(parts) else {}
+    return {"unknown": np.array([", ".join(marks.get(row, ())) for row in range(len(dataset.train))])}
+
+
+def _frames(dataset: Dataset) -> Iterator[tuple[int, Any, NDArray[Any]]]:
+    """The table of the examples, or parts of it, with the number of the first row and the features; nothing where there is none."""
+    rows: Any = dataset.train
+    if isinstance(rows, TableBlocks):
+        yield from rows.frames()
+    elif dataset.table is not None and dataset.frame is not None and len(dataset.frame) == len(rows):
+        yield 0, dataset.frame, rows
 
 
 def dates_note(ae: FittedAutoencoder, dataset: Dataset) -> str:
@@ -43,7 +54,7 @@ def dates_note(ae: FittedAutoencoder, dataset: Dataset) -> str:
     columns, parts, names = table_columns(ae), list[str](), list[str]()
     dates = [] if columns is None else [column for column in columns.columns if column.kind == "date"]
     for column in dates:
-        days = dataset.train[:, column.first]
+        days = np.asarray(dataset.train[:, column.first])
         n = int(((days < column.least) | (days > column.largest)).sum())
         if n > _MANY * len(days):
             period = f"{column.text(column.least)} to {column.text(column.largest)}"

@@ -119,6 +119,15 @@ class TableBlocks(BlockRows):
             next(batches, None)  # checks that the group has ended, and closes it
         return rows
 
+    def frames(self) -> Iterator[tuple[int, Any, Array]]:
+        """All rows in batches as tables of their columns, with the number of the first row and the features; nothing of numbers alone."""
+        first, encoded = 0, self.features
+        if not isinstance(encoded, EncodedRows):
+            return
+        for batch in self.files.batches(min(self.each, _BATCH), self.positions):
+            yield first, encoded.frame(batch), encoded(batch)
+            first += batch.rows
+
     def _from(self, group: int, start: int) -> Iterator[TableBatch]:
         """The batches of a group from a row on. Those before are decoded and not used."""
         batches = self.files.batches_of(self.files.groups[group], min(self.each, _BATCH), self.positions)
@@ -186,6 +195,10 @@ class EncodedRows:
 
     def encoded(self, batch: TableBatch) -> EncodedTable:
         """The rows of a batch, with what of its values the encoding does not know."""
+        return self.table.encode(self.frame(batch))
+
+    def frame(self, batch: TableBatch) -> Any:
+        """The columns of a batch as a table, null where a value is missing."""
         made = dict[str, Any]()
         for position, name in self.columns.items():
             column = batch.columns[position]
@@ -195,7 +208,7 @@ class EncodedRows:
             coded = pyarrow().types.is_dictionary(column.type) and encoding.categories
             same = coded and isinstance(encoding.categories[0], str) and is_text(column.type.value_type)
             made[name] = column if same else like_training(without_marks(column, self.marks), encoding)
-        return self.table.encode(pyarrow().table(made))
+        return pyarrow().table(made)
 
 
 class ColumnBlocks(TableBlocks):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, data
 from isthmus.architectures import MLP
 from isthmus.data import ArrayLikeRows, BlockRows, array_likes, as_examples
 from isthmus.errors import DataError
@@ -132,3 +132,18 @@ def test_the_row_of_a_missing_value_is_named(tmp_path: Path) -> None:
     holes[217, 3] = np.nan
     with pytest.raises(DataError, match="Input X contains NaN: row 217, column 3"):
         quick().fit(ArrayLikeRows(holes))
+
+
+def test_a_data_set_of_hugging_face_is_read_as_parquet(tmp_path: Path) -> None:
+    """The lines of docs/many-files.md, without the download."""
+    datasets = pytest.importorskip("datasets", reason="needs datasets")
+    rows = {
+        "Id": [1, 2, 3, 4],
+        "Width": [0.5, 1.5, 2.5, 3.5],
+        "Length": [4.0, 1.0, 2.5, 3.0],
+        "Species": ["a", "b", "a", "b"],
+    }
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "iris.parquet")
+    read = data.read(tmp_path / "iris.parquet", labels="Species", id="Id")
+    np.testing.assert_array_equal(read.train, np.column_stack([rows["Width"], rows["Length"]]))
+    assert (list(read.train_labels), list(read.ids)) == (rows["Species"], ["1", "2", "3", "4"])

@@ -84,7 +84,7 @@ def test_whole_files_are_held_out(folder: Path) -> None:
     assert record.held % 50 == 0
     assert f"held out: {record.held // 50} of 8 files (part-" in printed
     write(folder, "new", np.random.default_rng(1).normal(size=(100, 4)))
-    assert "100 examples are in files that are new or changed: they are not evaluated" in said("evaluate", "run")
+    assert "100 examples are in files that are new or changed: not evaluated" in said("evaluate", "run")
 
 
 def test_what_has_no_files_cannot_hold_them_out(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_whole_groups_are_held_out(tmp_path: Path) -> None:
     assert not held & set(part.train_groups)
     assert 0 < len(held) < 12
     assert part.notes[0].startswith(f"held out by patient: {len(held)} of 37 groups, ")
-    assert part.notes[0].endswith("; 1 examples have no patient and are trained on")
+    assert part.notes[0].endswith("; 1 example has no patient: trained on")
     order = RNG.permutation(2000)
     grown = dataset(X[order], groups=groups[order], groups_name="patient")
     assert sides(recover_split(recorded(part, tmp_path), grown, "error")) == sides(part)
@@ -150,7 +150,7 @@ def test_whole_files_are_held_out_by_name_and_recognized_by_content(tmp_path: Pa
     renamed |= {"added": NEW, "changed": np.concatenate([parts[NAMES[0]], NEW[:3]])}
     again = recover_split(record, files(renamed), "error")
     assert sides(again) == (trained, held)
-    assert again.notes[1] == "703 examples are in files that are new or changed: they are not evaluated"
+    assert again.notes[1] == "703 examples are in files that are new or changed: not evaluated"
     gone = {name: values for name, values in parts.items() if name not in held_names}
     with pytest.raises(DataError, match="that the run held out are no longer in folder"):
         recover_split(record, files(gone), "error")

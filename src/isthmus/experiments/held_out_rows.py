@@ -84,7 +84,8 @@ def draw_by_group(groups: Any, name: str, keys: Keys, held: int) -> HeldOut:
         f"held out by {printable(name)}: {n_out:,} of {len(known.classes):,} groups, {len(rows):,} of {len(keys):,} examples",
     ]
     if n_without:
-        notes.append(f"{n_without:,} of {len(keys):,} examples have no {printable(name)}: they are trained on")
+        has, they = ("has", "it is") if n_without == 1 else ("have", "they are")
+        notes.append(f"{n_without:,} of {len(keys):,} examples {has} no {printable(name)}: {they} trained on")
     copies = int(np.isin(keys[out], keys[~out]).sum())
     if copies:
         notes.append(f"{copies:,} of {len(rows):,} held-out examples have copies in the training part, in other groups")

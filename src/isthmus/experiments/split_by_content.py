@@ -193,7 +193,7 @@ def _held_groups(dataset: Dataset, limit: int | None, again: bool = False) -> tu
     held = np.array([*(each < limit for each in hashes), False])
     out: Mask = held[known.numbers]  # -1 is the last one
     note = f"held out by {name}: {int(held.sum()):,} of {len(hashes):,} groups, {int(out.sum()):,} of {n:,} examples"
-    return out, limit, note + (f"; {without:,} examples have no {name} and are trained on" if without else "")
+    return out, limit, note + (f"; {_examples(without, 'has', 'have')} no {name}: trained on" if without else "")
 
 
 def _draw_groups(dataset: Dataset, again: bool) -> tuple[Mask, SplitRule, str]:
@@ -246,10 +246,15 @@ def _change_notes(record: Membership, kept: Mask, out: Mask) -> tuple[str, ...]:
     changed = f"the data have changed since training: {n:,} examples, {record.n:,} then"
     if record.rule.by == "files":
         unknown = n - held - int(kept.sum())
-        new = f"{unknown:,} examples are in files that are new or changed: they are not evaluated"
+        new = f"{_examples(unknown, 'is', 'are')} in files that are new or changed: not evaluated"
         return (changed, new) if unknown else (changed,)
     what = "group" if record.rule.by == "groups" else "content"
     return (
         changed,
-        f"{held:,} examples are evaluated: a hash of their {what} shows that the run was not trained on them",
+        f"{_examples(held, 'is', 'are')} evaluated: a hash of their {what} shows that the run was not trained on them",
     )
+
+
+def _examples(count: int, one: str, many: str) -> str:
+    """A number of examples with its verb."""
+    return f"1 example {one}" if count == 1 else f"{count:,} examples {many}"

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from test_cli import run
 
@@ -107,3 +109,20 @@ def test_a_pattern_without_quotes_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "put a pattern in quotes, as in --data 'folder/*.parquet'" in done.stderr
     assert "quotes" not in run("score", "run", "nonsense", cwd=tmp_path).stderr
+
+
+def test_results_of_an_earlier_command_are_no_data(tmp_path: Path) -> None:
+    result = pyarrow.table({"a": [1.0]}).replace_schema_metadata({"isthmus.task": "{}"})
+    (tmp_path / "codes").mkdir()
+    pyarrow.parquet.write_table(result, tmp_path / "codes/part.parquet")
+    alone = file_set(tmp_path)
+    assert alone.names() == ("codes/part.parquet",)
+    assert alone.notes == ("all files are results of an earlier command, and are read as data",)
+    write(tmp_path, "a.npy")
+    found = file_set(tmp_path)
+    assert found.names() == ("a.npy",)
+    assert found.notes == ("1 entry that is a result of an earlier command was left out: part.parquet",)
+    (tmp_path / "a.npy").unlink()
+    named = pyarrow.table({"isthmus.task": [1.0]})  # a column of this name is no record
+    pyarrow.parquet.write_table(named, tmp_path / "b.parquet")
+    assert file_set(tmp_path).names() == ("b.parquet",)

@@ -196,6 +196,20 @@ def test_results_inside_of_the_folder_of_the_data_are_not_read(models: Path, inp
         bulk(models / "ae.safetensors", inputs, inputs, "reconstruct")
 
 
+def test_results_of_an_earlier_command_in_another_folder_are_not_read(models: Path, inputs: Path) -> None:
+    bulk(models / "ae.safetensors", inputs, inputs / "first", "reconstruct")
+    notes = list[str]()
+    found = bulk(models / "ae.safetensors", str(inputs / "**"), inputs / "second", notes=notes)
+    assert (found.files, found.rows) == (FILES, FILES * ROWS)
+    assert any(
+        "3 entries that are results of an earlier command were left out: part-0-00000-" in note for note in notes
+    )
+    notes.clear()
+    found = bulk(models / "ae.safetensors", inputs / "first", inputs / "third", notes=notes)
+    assert (found.files, found.complete) == (FILES, True)
+    assert "all files are results of an earlier command, and are read as data" in notes
+
+
 def test_columns_that_are_copied_in_other_types_are_named(models: Path, inputs: Path, tmp_path: Path) -> None:
     part = table(0).set_column(0, "key", pyarrow.nulls(ROWS))
     pyarrow.parquet.write_table(part, inputs / "part-0.parquet")

@@ -41,6 +41,7 @@ Modules in reading order:
     images/         an image, or a folder of images
     sound/          recordings in WAV files, cut into windows
     folder_columns  columns in the names of folders
+    result_files    Parquet files that a bulk command wrote
     file_sets       the files of a data set that is stored in many
     row_roles       columns of weights and of groups
     file_formats    the format of a file, and the options that apply to it

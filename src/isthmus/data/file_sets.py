@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from isthmus.data.folder_columns import Partition, partitions_of
 from isthmus.data.images.formats import is_image
+from isthmus.data.result_files import is_result
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 from isthmus.text import printable
@@ -98,6 +99,7 @@ def file_set(path: str | os.PathLike[str], results: Path | None = None) -> FileS
     """The files that a pattern matches, or those of a folder and its subfolders.
 
     Files and folders whose names begin with . or _ are left out, as Spark and pyarrow do. ``**`` stands for any number of folders.
+    Results of an earlier bulk command are left out too, unless all files are such results.
 
     Args:
         path: a folder, or a pattern with \\*, ? or [. A folder that the pattern matches stands for all of its files.
@@ -122,6 +124,7 @@ def file_set(path: str | os.PathLike[str], results: Path | None = None) -> FileS
     while "=" in fixed.name:  # year=2024/ is a column too, if only that folder is given
         fixed = fixed.parent
     files = sorted(found, key=lambda file: file.relative_to(fixed).as_posix())
+    files = _without_earlier(files, left_out)
     chosen = _of_one_format(files, shown(path), left_out)
     for file in chosen:
         _check_regular(file)
@@ -143,6 +146,8 @@ class _LeftOut:
     links: dict[Path, None] = field(default_factory=dict)
     others: dict[Path, None] = field(default_factory=dict)
     results: dict[Path, None] = field(default_factory=dict)
+    earlier: dict[Path, None] = field(default_factory=dict)
+    all_earlier: bool = False
 
     def notes(self) -> tuple[str, ...]:
         """A sentence for each kind."""
@@ -151,12 +156,14 @@ class _LeftOut:
             (self.links, "that is a link to a folder", "that are links to folders"),
             (self.others, "of another format", "of other formats"),
             (self.results, "in the folder of the results", "in the folder of the results"),
+            (self.earlier, "that is a result of an earlier command", "that are results of an earlier command"),
         )
-        return tuple(
+        notes = tuple(
             f"{len(paths):,} {f'entry {one} was' if len(paths) == 1 else f'entries {many} were'} left out: {_some([*paths])}"
             for paths, one, many in kinds
             if paths
         )
+        return (*notes, *["all files are results of an earlier command, and are read as data"] * self.all_earlier)
 
 
 def _split(path: Path) -> tuple[Path, tuple[str, ...]]:
@@ -209,6 +216,17 @@ def _without(found: Collection[Path], results: Path | None, left_out: _LeftOut) 
         return [*found]
     left_out.results |= dict.fromkeys(file for file in found if file.parent in inside)
     return [file for file in found if file.parent not in inside]
+
+
+def _without_earlier(files: list[Path], left_out: _LeftOut) -> list[Path]:
+    """The files that are no results of an earlier bulk command, whose rows would count twice; all if there are no others."""
+    tables = [file for file in files if _FORMATS.get(file.suffix.lower()) == "parquet"]
+    earlier = dict.fromkeys(file for file in tables if is_result(file))
+    if not any(file.suffix.lower() in _FORMATS for file in files if file not in earlier):
+        left_out.all_earlier = bool(earlier)
+        return files
+    left_out.earlier |= earlier
+    return [file for file in files if file not in earlier]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

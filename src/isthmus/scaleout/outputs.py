@@ -8,15 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from isthmus.data.result_files import RECORD
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError
 from isthmus.io.files import regular, shown
 from isthmus.scaleout.job import Job
 from isthmus.scaleout.tasks import Task
 
-__all__ = ["RECORD", "Inventory", "inventory", "is_done", "record_of"]
+__all__ = ["Inventory", "inventory", "is_done", "record_of"]
 
-RECORD = b"isthmus.task"  # the key of the record in the metadata of a file
 _WORDS = {
     "format": "another version of isthmus",
     "verb": "another verb",

@@ -204,6 +204,10 @@ def _moments(port: Port, column: Any, values: Array, missing: bool) -> Array:
     try:
         if values.dtype == object:
             plain = [None if _is_none(value) or value == "" else value for value in values.tolist()]
+            if any(
+                isinstance(value, int | float | np.number | np.bool_) for value in plain
+            ):  # NumPy takes truths as dates
+                raise TypeError
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # NumPy's, for each zone that it converts
                 values = np.array([_without_z(value) for value in plain], dtype="datetime64[us]")

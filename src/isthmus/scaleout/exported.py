@@ -11,6 +11,7 @@ import numpy as np
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.runtime import load
+from isthmus.scaleout.column_types import as_columns, as_numbers
 from isthmus.scaleout.computation import (
     DETECTED,
     Computation,
@@ -83,8 +84,7 @@ class ExportedComputation(Computation):
     def compute(self, rows: Rows, file: str) -> Mapping[str, Any]:
         X, y = rows.values, None
         if hasattr(X, "column_names"):
-            dates = {port.column for port in self._columns if port.kind == "date"}
-            X, y = self._features(without_missing(X, self._options.na_values, dates))
+            X, y = self._features(self._typed(X))
         elif self._columns:
             raise DataError("the model takes a table with names of columns, and the file has an array: give tables")
         if self._job.verb == "detect":
@@ -101,6 +101,13 @@ class ExportedComputation(Computation):
             return number_columns(self.names, self._model.encode(X, y))
         made = self._model.reconstruct(X, y)
         return self._table(made) if self._outputs[0].kind else number_columns(self.names, made)
+
+    def _typed(self, table: Any) -> Any:
+        """The columns with the types that the model of a run gets too; marks of missing values are null."""
+        if not self._columns:
+            return as_numbers(without_missing(table, self._options.na_values), self._options.labels)
+        dates = {port.column for port in self._columns if port.kind == "date"}
+        return without_missing(as_columns(table), self._options.na_values, dates)
 
     def _features(self, table: Any) -> tuple[Any, Any]:
         """The table as the model takes it, and the labels of a conditional one."""

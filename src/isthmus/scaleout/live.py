@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from isthmus.data.locations import Positions
 from isthmus.data.options import ReadOptions
 from isthmus.data.readers import read
 from isthmus.data.tables.arrow import pyarrow
-from isthmus.data.tables.column_kinds import is_text
 from isthmus.data.tables.frame_columns import arrow_columns
-from isthmus.errors import DataError, NotPossibleError
+from isthmus.errors import DataError, IsthmusWarning, NotPossibleError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.conformal import conformal_p_values
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.experiments import run_data, run_folder, run_labels
+from isthmus.scaleout.column_types import as_columns, as_numbers
 from isthmus.scaleout.computation import (
     DETECTED,
     Computation,
@@ -132,6 +133,8 @@ class LiveComputation(Computation):
             if self._reused.table is not None:
                 raise DataError("the model takes a table with names of columns, and the file has an array: give tables")
             dataset = Dataset(file, np.asarray(rows.values), source=file)
+        for note in dataset.notes:
+            warnings.warn(note.replace("the frame has", "it has"), IsthmusWarning, stacklevel=2)
         values, numbers = dataset.train, np.arange(rows.first, rows.first + len(dataset.train))
         check_shape_and_columns(
             self._ae, values.shape[1:], dataset.columns, what=f"the examples of {file}", of=self._job.run
@@ -143,20 +146,6 @@ class LiveComputation(Computation):
 
     def _table(self, table: Any) -> Any:
         """The columns as the reader of one file gives them: marks of missing values are null, and truths among numbers are 0 and 1."""
-        table, types = without_missing(table, self._options.na_values, self._dates), pyarrow().types
         if self._reused.table is not None:
-            return table
-        for place, field in enumerate(table.schema):
-            if types.is_boolean(field.type):
-                table = table.set_column(place, field.name, table.column(place).cast(pyarrow().uint8()))
-            elif types.is_null(field.type) or types.is_decimal(field.type):
-                table = table.set_column(place, field.name, table.column(place).cast(pyarrow().float64()))
-            elif (
-                not (types.is_integer(field.type) or types.is_floating(field.type))
-                and field.name != self._options.labels
-            ):
-                what = "text" if is_text(field.type) else str(field.type)
-                raise DataError(
-                    f"column {field.name!r} holds {what}, and the model was trained on numbers: correct it, or leave it out"
-                )
-        return table
+            return without_missing(as_columns(table), self._options.na_values, self._dates)
+        return as_numbers(without_missing(table, self._options.na_values), self._options.labels)

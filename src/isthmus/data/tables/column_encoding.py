@@ -173,7 +173,7 @@ class ColumnEncoding(BaseModel):
             DataError: a value is not of this kind.
         """
         if self.kind in {"category", "ordered"}:
-            return _coded(column, self.categories)
+            return _coded(self.name, column, self.categories)
         if self.kind == "date":
             days = days_of(self.name, column)
             has_zone = bool(zone_of(self.name, column))
@@ -231,9 +231,14 @@ class ColumnEncoding(BaseModel):
         return arrow.compute.strftime(column, format=f"%Y-%m-%d{time}{'Z' if self.zone and time else ''}")
 
 
-def _coded(column: Any, categories: Sequence[Label]) -> EncodedColumn:
+def _coded(name: str, column: Any, categories: Sequence[Label]) -> EncodedColumn:
     """The number of the category of each row; the values that are no category are counted."""
-    different = column if pyarrow().types.is_dictionary(column.type) else column.dictionary_encode()
+    try:
+        different = column if pyarrow().types.is_dictionary(column.type) else column.dictionary_encode()
+    except pyarrow().ArrowException:  # of lists and other nested values
+        raise DataError(
+            f"column {printable(name)!r} holds {column.type}, which are no categories: convert it to text or numbers"
+        ) from None
     position: dict[Any, int] = {label: number for number, label in enumerate(categories)}
     labels = different.dictionary.to_pylist()
     numbers = np.array([position.get(label, math.nan) for label in labels] or [math.nan])

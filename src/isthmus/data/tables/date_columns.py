@@ -61,7 +61,8 @@ def zone_of(name: str, column: Any) -> str | None:
 def days_of(name: str, column: Any) -> Doubles:
     """Dates as days since 1970, of UTC if they have a zone; NaN for missing ones."""
     arrow, kind = pyarrow(), column.type
-    if not (is_text(kind) or arrow.types.is_date(kind) or arrow.types.is_timestamp(kind)):
+    types = arrow.types
+    if not (is_text(kind) or types.is_date(kind) or types.is_timestamp(kind) or types.is_null(kind)):
         raise DataError(
             f"column {printable(name)!r} holds {kind}, which are no dates: convert them to dates, or give it another kind"
         )

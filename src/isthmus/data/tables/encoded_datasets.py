@@ -116,7 +116,12 @@ def like_training(column: Any, encoding: ColumnEncoding) -> Any:
     if not labels or is_text(column.type) == isinstance(labels[0], str):
         return column
     if isinstance(labels[0], str):
-        return column.cast(arrow.string())
+        try:
+            return column.cast(arrow.string())
+        except arrow.ArrowException:
+            raise DataError(
+                f"column {printable(encoding.name)!r} holds {column.type}, and its categories are text: correct it"
+            ) from None
     by_value = {(float(label)): label for label in labels}
     texts = [None if text is None else text.lower() for text in column.to_pylist()]
     values = [None if text is None else TRUTHS.get(text, value_of(text)) for text in texts]

@@ -20,6 +20,7 @@ __all__ = [
     "available_memory",
     "check_memory",
     "check_work",
+    "get_memory_limit",
     "lacks_memory",
     "parse_size",
     "set_memory_limit",
@@ -63,6 +64,11 @@ def set_memory_limit(max_memory: int | float | str | None) -> None:
     """Sets the memory limit of this process, as ``--max-memory`` does; None removes it."""
     global _user_limit
     _user_limit = None if max_memory is None else parse_size(max_memory)
+
+
+def get_memory_limit() -> int | None:
+    """The bytes that `set_memory_limit` allows; None without such a limit."""
+    return _user_limit
 
 
 def check_memory(

@@ -21,7 +21,7 @@ from isthmus.scaleout import job as module
 from isthmus.scaleout.job import Job
 from isthmus.scaleout.tasks import Task
 from isthmus.scaleout.work import Done
-from isthmus.scaleout.worker import READY
+from isthmus.scaleout.worker import READY, opening_of
 from isthmus.text import printable
 
 __all__ = ["TRIES", "LocalEngine", "cores"]
@@ -54,7 +54,7 @@ class LocalEngine:
         Raises:
             NotPossibleError: no process can start.
         """
-        pool = _Pool(json.dumps({"job": job.to_json(), "base": base}), job.threads, tasks)
+        pool = _Pool(opening_of(job, base), job.threads, tasks)
         threads = [threading.Thread(target=pool.serve, daemon=True) for _ in range(min(self.jobs, len(tasks)))]
         try:
             for thread in threads:

@@ -15,7 +15,7 @@ from isthmus.scaleout.job import Job
 from isthmus.scaleout.local import TRIES
 from isthmus.scaleout.tasks import Task
 from isthmus.scaleout.work import Done
-from isthmus.scaleout.worker import Opening, attempt
+from isthmus.scaleout.worker import Opening, attempt, opening_of
 from isthmus.text import printable
 
 __all__ = ["RayEngine"]
@@ -55,7 +55,7 @@ class RayEngine:
         """
         ray = _ray()
         with connected(ray, self._address, self._jobs):
-            yield from self._all(ray, json.dumps({"job": job.to_json(), "base": base}), job, tasks)
+            yield from self._all(ray, opening_of(job, base), job, tasks)
 
     def _all(self, ray: Any, opening: str, job: Job, tasks: Sequence[Task]) -> Iterator[Done]:
         """The tasks, of which only some are in flight at once."""

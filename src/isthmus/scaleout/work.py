@@ -13,19 +13,22 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 
 from isthmus.data.folder_columns import text_of_folder
+from isthmus.data.result_files import RECORD
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, IsthmusError, IsthmusWarning
 from isthmus.io.atomic import replace_file
+from isthmus.io.memory_limit import check_memory, get_memory_limit
 from isthmus.scaleout.computation import Computation
 from isthmus.scaleout.inputs import InputFile, Rows, check_unchanged, columns_of, rows_of
 from isthmus.scaleout.job import Job
-from isthmus.scaleout.outputs import RECORD, is_done, record_of
+from isthmus.scaleout.outputs import is_done, record_of
 from isthmus.scaleout.tasks import Task
 
 __all__ = ["ROW", "Done", "do", "kept", "notes_on_columns"]
 
 ROW = "row"  # the column with the number of a row in its file
 _ROWS, _VALUES = 2**16, 2**22  # that are computed together
+_BYTES = 32  # of memory for each of these values: as it is read, as a number, as the model takes it, and its result
 
 State = Literal["done", "again", "skipped", "failed"]
 
@@ -134,7 +137,7 @@ def _content(job: Job, task: Task, computation: Computation, base: str) -> Itera
 
 def _parts(job: Job, task: Task, computation: Computation) -> Iterator[Rows]:
     """The rows of a task, some at a time, of the columns that are needed."""
-    at_once = max(1, min(_ROWS, _VALUES // computation.width))
+    at_once = _at_once(computation.width, task.name)
     path, blocks = Path(task.path), range(task.begin, task.end)
     if task.kind == "npy":
         yield from rows_of(path, task.kind, blocks, task.first, at_once, None)
@@ -149,6 +152,15 @@ def _parts(job: Job, task: Task, computation: Computation) -> Iterator[Rows]:
             value = text_of_folder(path, name) if name in computation.texts else constants[name]
             table = table.append_column(name, pyarrow().array([value] * len(table)))
         yield Rows(part.first, table)
+
+
+def _at_once(width: int, name: str) -> int:
+    """The rows of so many values that are computed together; `MemoryLimitError` if the user's limit is too low for one."""
+    limit = get_memory_limit()
+    if limit is not None:
+        check_memory(_BYTES * width, f"one row of {name}", how="use a smaller model")
+    fit = _VALUES if limit is None else min(_VALUES, limit // _BYTES)
+    return max(1, min(_ROWS, fit // width))
 
 
 def kept(job: Job, computation: Computation, columns: tuple[str, ...]) -> tuple[str, ...]:

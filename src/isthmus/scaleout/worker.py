@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import IO
 
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.io.memory_limit import get_memory_limit, set_memory_limit
 from isthmus.scaleout.computation import Computation
 from isthmus.scaleout.job import Job
 from isthmus.scaleout.opening import open_computation
@@ -22,21 +23,32 @@ from isthmus.scaleout.tasks import Task
 from isthmus.scaleout.work import Done, do
 from isthmus.text import printable
 
-__all__ = ["READY", "Opening", "attempt", "main"]
+__all__ = ["READY", "Opening", "attempt", "main", "opening_of"]
 
 READY = "ready"
+
+
+def opening_of(job: Job, base: str) -> str:
+    """What a process that does tasks gets first, as JSON: with the memory limit of this process.
+
+    Args:
+        job: the job.
+        base: the folder of all files.
+    """
+    return json.dumps({"job": job.to_json(), "base": base, "max_memory": get_memory_limit()})
 
 
 class Opening:
     """A job in a process that does its tasks.
 
     Args:
-        text: the job and the folder of all files, as JSON.
+        text: of `opening_of`.
     """
 
     def __init__(self, text: str) -> None:
         described = json.loads(text)
         self.job, self.base = Job.from_json(described["job"]), str(described["base"])
+        set_memory_limit(described["max_memory"])
         pyarrow().set_cpu_count(self.job.threads)
 
     @cached_property

@@ -68,12 +68,14 @@ def nodes() -> Iterator[Cluster]:
         yield found
 
 
-def started(work: Path, out: str, address: str, data: str = "in/*.parquet") -> subprocess.Popen[str]:
+def started(
+    work: Path, out: str, address: str, data: str = "in/*.parquet", environment: Mapping[str, str] = ENVIRONMENT
+) -> subprocess.Popen[str]:
     words = ["score", "exported", "--data", data, "--out", out, "--keep", "key"]
     return subprocess.Popen(
         [sys.executable, "-m", "isthmus", *words, "--engine", "ray", "--address", address],
         cwd=work,
-        env=ENVIRONMENT,
+        env=dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -138,3 +140,15 @@ def test_an_address_where_no_cluster_is_gets_a_sentence(work: Path) -> None:
     assert code == 1
     assert "there is no Ray cluster at 127.0.0.1:9" in said.splitlines()[-1]
     assert not (work / "nowhere").exists() or not list((work / "nowhere").iterdir())
+
+
+def test_a_token_that_is_refused_gets_a_sentence(work: Path, nodes: Cluster) -> None:
+    other = ENVIRONMENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    code, _, said = ended(started(work, "token", nodes.address, environment=other))
+    assert code == 1
+    assert f"the Ray cluster at {nodes.address} refuses the token of this process: set RAY_AUTH_MODE=token" in said
+    assert len(said.splitlines()) == 1
+    none = {name: value for name, value in other.items() if name != "RAY_AUTH_TOKEN"} | {"HOME": str(work / "home")}
+    code, _, said = ended(started(work, "token", nodes.address, environment=none))
+    assert code == 1
+    assert f"Ray at {nodes.address} needs a token, and this process has none: set RAY_AUTH_MODE=token" in said

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from isthmus.errors import NotPossibleError
 from isthmus.text import printable
@@ -17,6 +18,8 @@ from isthmus.text import printable
 __all__ = ["connected", "imported_ray"]
 
 _SECONDS = 5.0  # to reach a cluster
+_REFUSED = (b"InvalidAuthToken", b"Unauthenticated")  # what Ray prints; its error says only that it failed
+_TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of the cluster"
 
 
 def imported_ray(tries: int) -> Any:
@@ -55,21 +58,55 @@ def connected(ray: Any, address: str | None, jobs: int | None) -> Iterator[None]
         _check_reachable(ray, address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     local = {"address": "local", "num_cpus": jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    try:
-        with _kept_handler(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # those of Ray are for its own users
-            ray.init(**quiet, **(local if address is None else {"address": address}))
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        first = str(error).strip().splitlines()[:1]
-        raise NotPossibleError(
-            f"there is no Ray cluster at {address or 'this machine'} ({printable(' '.join(first), 200)}): start one "
-            "with ray start, or use --engine local"
-        ) from None
+    with _kept_handler():
+        _connect(ray, address, quiet | (local if address is None else {"address": address}))
     try:
         yield
     finally:
         with _kept_handler():
             ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None, options: dict[str, Any]) -> None:
+    """Connects; `NotPossibleError` if there is no cluster, or it refuses the token of this process."""
+    where = "this machine" if address is None else printable(address)
+    with _standard_error() as said:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # those of Ray are for its own users
+                ray.init(**options)
+        except ray.exceptions.AuthenticationError:
+            raise NotPossibleError(f"Ray at {where} needs a token, and this process has none: {_TOKEN}") from None
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            if any(word in said() for word in _REFUSED):
+                raise NotPossibleError(
+                    f"the Ray cluster at {where} refuses the token of this process: {_TOKEN}"
+                ) from None
+            first = printable(" ".join(str(error).strip().splitlines()[:1]), 200)
+            raise NotPossibleError(
+                f"there is no Ray cluster at {where} ({first}): start one with ray start, or use --engine local"
+            ) from None
+
+
+@contextmanager
+def _standard_error() -> Iterator[Any]:
+    """Inside the context what this process and its libraries print to standard error goes to a file; yields a function that reads it."""
+    with tempfile.TemporaryFile() as file:
+        kept = None
+        with suppress(OSError):  # of a process without standard error
+            kept = os.dup(2)
+            os.dup2(file.fileno(), 2)
+        try:
+            yield lambda: _read(file)
+        finally:
+            if kept is not None:
+                os.dup2(kept, 2)
+                os.close(kept)
+
+
+def _read(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _check_reachable(ray: Any, address: str) -> None:

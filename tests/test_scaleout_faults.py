@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from test_cli import run
 from test_scaleout import FILES, ROWS, Here, bulk, codes_of, expected_codes, table, union
 from test_scaleout import inputs as inputs  # a fixture
 from test_scaleout import models as models  # a fixture
 
+import isthmus
 from isthmus import errors
 from isthmus.data.options import ReadOptions
 from isthmus.io.memory_limit import get_memory_limit, set_memory_limit
-from isthmus.scaleout.driver import files_of, finished, prepare
+from isthmus.scaleout.driver import Bulk, files_of, finished, prepare
+from isthmus.scaleout.job import Job, Verb
 from isthmus.scaleout.local import LocalEngine
 from isthmus.scaleout.opening import job_of
+from isthmus.scaleout.tasks import Task
+from isthmus.scaleout.work import Done
 from isthmus.scaleout.worker import Opening, opening_of
 
 
@@ -57,3 +66,154 @@ def test_a_memory_limit_holds_in_processes(models: Path, inputs: Path, tmp_path:
         set_memory_limit(None)
     assert len(result.failures) == FILES
     assert "40 bytes are allowed" in result.failures[0].error
+
+
+def plan_of(model: Path, inputs: Path, out: Path, verb: Verb = "encode") -> Bulk:
+    return prepare(job_of(verb, model, out, ReadOptions(), runtime="torch").job, files_of(inputs, out))
+
+
+class Between(Here):
+    """Does something after the first task has ended."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+
+    def results(self, job: Job, tasks: Sequence[Task], base: str) -> Iterator[Done]:
+        for number, done in enumerate(super().results(job, tasks, base)):
+            yield done
+            if number == 0:
+                self._action()
+
+
+def keys_of(*numbers: int) -> list[str]:
+    return [key for number in numbers for key in table(number)["key"].to_pylist()]
+
+
+@pytest.mark.promise(30)
+@pytest.mark.parametrize("case", ["replaced", "removed"])
+def test_a_file_that_is_replaced_or_removed_while_others_are_read_is_named(
+    case: str, models: Path, inputs: Path, tmp_path: Path
+) -> None:
+    out, target = tmp_path / "out", inputs / "part-2.parquet"
+    actions = {"replaced": lambda: pyarrow.parquet.write_table(table(5), target), "removed": target.unlink}
+    result = finished(plan_of(models / "ae.safetensors", inputs, out), Between(actions[case]), print, quiet=True)
+    assert [failure.where for failure in result.failures] == [f"part-2.parquet, rows 0 to {ROWS - 1}"]
+    said = "has changed since the work began" if case == "replaced" else "there is no file"
+    assert said in result.failures[0].error
+    assert sorted(path.name[:6] for path in out.iterdir()) == ["part-0", "part-1"]
+    if case == "replaced":
+        assert bulk(models / "ae.safetensors", inputs, out).complete
+        assert len(union(out)) == FILES * ROWS
+
+
+@pytest.mark.promise(30)
+def test_a_file_that_is_replaced_after_its_result_is_read_again(models: Path, inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    engine = Between(lambda: pyarrow.parquet.write_table(table(5), inputs / "part-0.parquet"))
+    found = job_of("encode", models / "ae.safetensors", out, ReadOptions(), runtime="torch", keep=["key"])
+    assert finished(prepare(found.job, files_of(inputs, out)), engine, print, quiet=True).complete
+    assert union(out)["key"].to_pylist() == keys_of(0, 1, 2)
+    notes = list[str]()
+    again = bulk(models / "ae.safetensors", inputs, out, keep=["key"], notes=notes)
+    assert (again.done, again.skipped) == (1, FILES - 1)
+    assert any("results of files that have changed since" in note for note in notes)
+    assert union(out)["key"].to_pylist() == keys_of(5, 1, 2)
+
+
+@pytest.mark.promise(30)
+def test_a_model_that_is_replaced_after_the_plan_has_no_results(models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out = tmp_path / "ae.safetensors", tmp_path / "out"
+    shutil.copy(models / "ae.safetensors", model)
+    plan = plan_of(model, inputs, out)
+    isthmus.load(model).partial_fit(table(9, 200).drop_columns("key")).save(model)
+    result = finished(plan, Here(), print, quiet=True)
+    assert len(result.failures) == FILES
+    assert f"{model} has changed since the work began" in result.failures[0].error
+    assert not list(out.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no limit of file sizes")
+@pytest.mark.promise(30)
+def test_a_full_disk_leaves_no_part_of_a_result(models: Path, inputs: Path, tmp_path: Path) -> None:
+    import resource
+
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    plan, before = plan_of(model, inputs, out), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # bytes
+    try:
+        result = finished(plan, Here(), print, quiet=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(result.failures) == FILES
+    assert result.failures[0].error.startswith(f"{out}/part-0-00000-")
+    assert result.failures[0].error.endswith(
+        "cannot be written (File too large): make room, and run the same command again"
+    )
+    assert not list(out.iterdir())
+    assert bulk(model, inputs, out).complete
+    np.testing.assert_array_equal(codes_of(union(out)), expected_codes(models))
+
+
+def test_a_folder_for_results_that_cannot_be_made_is_an_error_before_the_work(models: Path, inputs: Path) -> None:
+    (inputs.parent / "file").write_text("")
+    with pytest.raises(OSError, match=r"file"):
+        bulk(models / "ae.safetensors", inputs, inputs.parent / "file/out")
+
+
+def test_two_models_do_not_write_into_one_folder(models: Path, inputs: Path, tmp_path: Path) -> None:
+    model, out, seen = tmp_path / "other.safetensors", tmp_path / "out", list[str]()
+    isthmus.load(models / "ae.safetensors").partial_fit(table(9, 200).drop_columns("key")).save(model)
+
+    def other() -> None:
+        with pytest.raises(errors.FolderInUseError):
+            bulk(model, inputs, out)
+        seen.append("while the first one works")
+
+    assert finished(plan_of(models / "ae.safetensors", inputs, out), Between(other), print, quiet=True).complete
+    assert seen
+    with pytest.raises(errors.DataError, match="is the result of another model: choose another folder for --out"):
+        bulk(model, inputs, out)
+    np.testing.assert_array_equal(codes_of(union(out)), expected_codes(models))
+
+
+def test_a_link_to_a_folder_is_a_sentence(models: Path, inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(inputs)
+    with pytest.raises(errors.DataError, match="link is a symbolic link: give the path that it stands for"):
+        bulk(models / "ae.safetensors", tmp_path / "link", tmp_path / "out")
+    through = bulk(models / "ae.safetensors", str(tmp_path / "link/*.parquet"), tmp_path / "out")
+    assert (through.rows, through.complete) == (FILES * ROWS, True)
+    again = bulk(models / "ae.safetensors", inputs, tmp_path / "out")  # the same files, at another path
+    assert (again.skipped, again.rows) == (FILES, 0)
+
+
+def test_names_that_are_not_utf8_are_read(models: Path, inputs: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff odd\n.parquet")
+    try:
+        os.rename(inputs / "part-1.parquet", inputs / name)
+    except OSError:
+        pytest.skip("the file system allows no such name")
+    for done in (FILES, 0):
+        result = bulk(models / "ae.safetensors", inputs, tmp_path / "out", keep=["key"])
+        assert (result.done, result.complete) == (done, True)
+    assert sorted(union(tmp_path / "out")["key"].to_pylist()) == sorted(keys_of(0, 1, 2))
+
+
+def test_a_conditional_model_takes_the_labels_of_each_file(inputs: Path, tmp_path: Path) -> None:
+    X = table(9, 200).drop_columns(["key", "c"])
+    labels = np.random.default_rng(0).choice(["x", "y"], 200)
+    net = isthmus.architectures.Conditional(isthmus.architectures.MLP([4]))
+    ae = isthmus.Autoencoder(2, architecture=net, epochs=1, random_state=0).fit(X, labels)
+    ae.save(tmp_path / "ae.safetensors")
+    given = list[Any]()
+    for number in range(FILES):
+        part = table(number).drop_columns("c")
+        words = np.random.default_rng(number).choice(["x", "y"], ROWS)
+        pyarrow.parquet.write_table(part.append_column("word", [words.tolist()]), inputs / f"part-{number}.parquet")
+        given.append((part.drop_columns("key"), words))
+    options = ReadOptions(labels="word")
+    found = job_of("encode", tmp_path / "ae.safetensors", tmp_path / "out", options, runtime="torch")
+    assert finished(prepare(found.job, files_of(inputs, tmp_path / "out")), Here(), print, quiet=True).complete
+    expected = np.concatenate([ae.encode(part, words) for part, words in given])
+    np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected)

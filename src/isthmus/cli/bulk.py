@@ -132,6 +132,7 @@ def is_bulk(data_options: DataOptions, out: Path | None, bulk: Bulk) -> bool:
     """Whether a verb is applied to many files. Without, `RecordError` for an option that is for many files only."""
     from isthmus.data.file_sets import is_file_set
     from isthmus.errors import RecordError
+    from isthmus.text import quoted
 
     data = data_options.data
     a_set = data is not None and is_file_set(data)
@@ -139,8 +140,12 @@ def is_bulk(data_options: DataOptions, out: Path | None, bulk: Bulk) -> bool:
     to_folder = out is not None and (out.is_dir() or out.suffix.lower() not in _FILES)
     if (a_set and to_folder) or (single and to_folder and (out is None or out.suffix == "" or out.is_dir())):
         return True
+    if data is not None and to_folder and Path(data).is_symlink() and Path(data).is_dir():
+        raise RecordError(f"--data {quoted(data)} is a symbolic link: give the path of the folder")
     if bulk.given():
         need = "give --out a folder" if a_set or single else "give such a pattern, or a folder, as --data"
+        if data is not None and Path(data).is_dir() and not a_set:
+            need = "a folder of images or sound is read in one process, so leave the option out, and give --out a file"
         raise RecordError(
             f"{bulk.given()[0]} is for many files, --data 'folder/*.parquet', and a folder of results: {need}"
         )

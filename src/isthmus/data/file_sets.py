@@ -169,7 +169,9 @@ class _LeftOut:
 def _split(path: Path) -> tuple[Path, tuple[str, ...]]:
     """The folder before the first part with a mark of a pattern, and the parts from there on."""
     if os.path.lexists(path):
-        if path.is_symlink() or not path.is_dir():
+        if path.is_symlink():
+            raise DataError(f"{shown(path)} is a symbolic link: give the path that it stands for")
+        if not path.is_dir():
             raise DataError(
                 f"{shown(path)} is no folder and no pattern: give a folder, or a pattern such as 'folder/*.parquet'"
             )

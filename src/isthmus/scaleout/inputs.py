@@ -81,9 +81,9 @@ def describe(files: FileSet, number: int) -> InputFile:
         DataError: it is damaged.
     """
     path = files.files[number]
-    stat = path.stat()
     how = {"parquet": _describe_parquet, "arrow": _describe_arrow, "npy": _describe_npy}[files.format]
     with _damage_as_data_error(path):
+        stat = path.stat()
         footer, sizes, schema, width = how(path)
     columns, types = (
         (None, ()) if schema is None else (_unique(tuple(schema.names), path), tuple(map(str, schema.types)))
@@ -108,7 +108,7 @@ def check_unchanged(path: Path, size: int, mtime_ns: int) -> None:
         stat = path.stat()
     except FileNotFoundError:
         raise DataError(
-            f"there is no file {shown(path)} on this machine: give a folder that all machines see at the same path"
+            f"there is no file {shown(path)} now: put it back, or with --engine ray give a folder that all machines see at the same path"
         ) from None
     if (stat.st_size, stat.st_mtime_ns) != (size, mtime_ns):
         raise DataError(f"{shown(path)} has changed since the work began: run the same command again")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from isthmus.data.options import ReadOptions, flag_of
-from isthmus.errors import IsthmusError, NotPossibleError, RecordError
+from isthmus.errors import IsthmusError, ModelFileError, NotPossibleError, RecordError
 from isthmus.io.files import shown
 from isthmus.runtime.manifest import NAME as MANIFEST
 from isthmus.runtime.manifest import read_manifest
@@ -34,7 +34,18 @@ class Opened(NamedTuple):
 
 
 def open_computation(job: Job) -> Computation:
-    """The model of a job, ready to compute."""
+    """The model of a job, ready to compute.
+
+    Raises:
+        ModelFileError: it is another one than when the work began, so that its results would have the name of those of the first one.
+    """
+    opened, path = _opened(job), Path(job.model)
+    if sha256_of(path / MANIFEST if job.runtime == "onnx" else path) != job.sha256:  # after it was read
+        raise ModelFileError(f"{shown(path)} has changed since the work began: run the same command again")
+    return opened
+
+
+def _opened(job: Job) -> Computation:
     if job.runtime == "onnx":
         return ExportedComputation(job)
     try:

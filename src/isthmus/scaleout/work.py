@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from isthmus.data.result_files import RECORD
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, IsthmusError, IsthmusWarning
 from isthmus.io.atomic import replace_file
+from isthmus.io.files import shown
 from isthmus.io.memory_limit import check_memory, get_memory_limit
 from isthmus.scaleout.computation import Computation
 from isthmus.scaleout.inputs import InputFile, Rows, check_unchanged, columns_of, rows_of
@@ -84,10 +86,21 @@ def do(job: Job, task: Task, opened: Callable[[], Computation], base: str) -> Do
             check_unchanged(Path(task.path), task.size, task.mtime_ns)
             replace_file(target, _content(job, task, opened(), base))
         except (IsthmusError, OSError, MemoryError) as error:
-            reason = "there is not enough memory: use fewer --jobs" if isinstance(error, MemoryError) else str(error)
-            return Done(task.key, "failed", 0, time.perf_counter() - began, (), reason)
+            return Done(task.key, "failed", 0, time.perf_counter() - began, (), _reason(error, target))
     notes = tuple(dict.fromkeys(str(each.message) for each in caught))
     return Done(task.key, state, task.rows, time.perf_counter() - began, notes)  # type: ignore[arg-type]  # of two
+
+
+def _reason(error: Exception, target: Path) -> str:
+    """Why a task failed, in a sentence."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory: use fewer --jobs"
+    if not isinstance(error, OSError):
+        return str(error)
+    path = str(target) if error.filename is None else os.fsdecode(error.filename)
+    done, cure = ("written", "make room") if path == str(target) else ("read", "look at the file")
+    why = error.strerror or type(error).__name__
+    return f"{shown(path)} cannot be {done} ({why}): {cure}, and run the same command again"
 
 
 class _Sink(io.RawIOBase):

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import IO
 
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.errors import IsthmusError
 from isthmus.io.memory_limit import get_memory_limit, set_memory_limit
 from isthmus.scaleout.computation import Computation
 from isthmus.scaleout.job import Job
@@ -51,14 +52,23 @@ class Opening:
         set_memory_limit(described["max_memory"])
         pyarrow().set_cpu_count(self.job.threads)
 
-    @cached_property
+    @property
     def computation(self) -> Computation:
-        """The model, with the job's number of threads."""
+        """The model, with the job's number of threads. One that cannot be opened is not tried again for the next task."""
+        if isinstance(self._opened, IsthmusError):
+            raise self._opened
+        return self._opened
+
+    @cached_property
+    def _opened(self) -> Computation | IsthmusError:
         if self.job.runtime == "torch":
             import torch
 
             torch.set_num_threads(self.job.threads)
-        return open_computation(self.job)
+        try:
+            return open_computation(self.job)
+        except IsthmusError as error:
+            return error
 
 
 def attempt(opening: Opening, text: str) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -156,6 +157,23 @@ def test_a_full_disk_leaves_no_part_of_a_result(models: Path, inputs: Path, tmp_
     np.testing.assert_array_equal(codes_of(union(out)), expected_codes(models))
 
 
+def test_a_folder_that_cannot_be_written_is_an_error_before_the_work(
+    models: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**given: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(given["dir"]))
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", read_only)  # root writes into any folder
+        with pytest.raises(OSError, match=r"Read-only file system: .*out'"):
+            finished(plan_of(models / "ae.safetensors", inputs, out), Between(pytest.fail), print, quiet=True)
+        assert not list(out.iterdir())
+    bulk(models / "ae.safetensors", inputs, out)
+    monkeypatch.setattr("tempfile.TemporaryFile", read_only)
+    assert bulk(models / "ae.safetensors", inputs, out).skipped == FILES  # there is nothing to write
+
+
 def test_a_folder_for_results_that_cannot_be_made_is_an_error_before_the_work(models: Path, inputs: Path) -> None:
     (inputs.parent / "file").write_text("")
     with pytest.raises(OSError, match=r"file"):
@@ -217,3 +235,20 @@ def test_a_conditional_model_takes_the_labels_of_each_file(inputs: Path, tmp_pat
     assert finished(prepare(found.job, files_of(inputs, tmp_path / "out")), Here(), print, quiet=True).complete
     expected = np.concatenate([ae.encode(part, words) for part, words in given])
     np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected)
+
+
+@pytest.mark.promise(30)
+def test_results_of_processes_that_ended_before_they_said_so_are_counted(
+    models: Path, inputs: Path, tmp_path: Path
+) -> None:
+    class Killed(Here):
+        """A process that writes its result and is killed; another one does its task again, and finds the result."""
+
+        def results(self, job: Job, tasks: Sequence[Task], base: str) -> Iterator[Done]:
+            assert [done.state for done in super().results(job, tasks[:2], base)] == ["done", "done"]
+            yield from super().results(job, tasks, base)
+
+    result = finished(plan_of(models / "ae.safetensors", inputs, tmp_path / "out"), Killed(), print, quiet=True)
+    assert (result.done, result.skipped) == (FILES, 0)
+    assert (result.rows, result.rows_there) == (FILES * ROWS, 0)
+    assert bulk(models / "ae.safetensors", inputs, tmp_path / "out").rows_there == FILES * ROWS

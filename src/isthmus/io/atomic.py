@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from io import FileIO
@@ -17,7 +18,16 @@ from typing import BinaryIO, TypeAlias
 from isthmus.errors import FolderInUseError
 from isthmus.io.files import regular
 
-__all__ = ["Bytes", "check_folder", "check_writable", "has_content", "lock_folder", "remove_leftovers", "replace_file"]
+__all__ = [
+    "Bytes",
+    "check_can_write",
+    "check_folder",
+    "check_writable",
+    "has_content",
+    "lock_folder",
+    "remove_leftovers",
+    "replace_file",
+]
 
 Bytes: TypeAlias = bytes | memoryview
 
@@ -68,6 +78,15 @@ def check_writable(target: Path) -> None:
         raise OSError(errno.EISDIR, f"this is {kind}; give the name of a file to write", str(target))
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "this file is read-only", str(target))
+
+
+def check_can_write(folder: Path) -> None:
+    """Raises `OSError` if no file can be made in a folder, which is better known before hours of work."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror or str(error), str(folder)) from None
 
 
 @contextlib.contextmanager

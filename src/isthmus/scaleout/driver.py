@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from isthmus.data.file_sets import FileSet, file_set, is_file_set
 from isthmus.data.options import ReadOptions
 from isthmus.errors import DataError, IsthmusWarning, RecordError
-from isthmus.io.atomic import lock_folder, remove_leftovers
+from isthmus.io.atomic import check_can_write, lock_folder, remove_leftovers
 from isthmus.io.files import shown
 from isthmus.io.terminal import interactive
 from isthmus.scaleout.bulk_result import BulkResult, Failure
@@ -227,19 +227,23 @@ def finished(bulk: Bulk, engine: Engine, note: Callable[[str], None], quiet: boo
     Raises:
         DataError: the folder of the results has other files.
         FolderInUseError: another process writes into it.
+        OSError: nothing can be written into it.
     """
     for each in (*bulk.notes, *(f"{failure.where} is left out: {failure.error}" for failure in bulk.broken)):
         note(each)
     began, count, out = time.perf_counter(), _Count(failures=list(bulk.broken)), Path(bulk.job.out)
     with lock_folder(out):
         remove_leftovers(out)
-        _check(bulk, note)
+        there = _check(bulk, note)
+        if any(task.out not in there for task in bulk.tasks.values()):
+            check_can_write(out)
         dones = engine.results(bulk.job, list(bulk.tasks.values()), bulk.base)
         if not quiet:
             dones = with_progress(dones, bulk.tasks, bulk.job.verb, lines=not interactive())
         try:
             for done in dones:
-                _add(count, done, bulk.tasks[done.key], note)
+                task = bulk.tasks[done.key]
+                _add(count, done if task.out in there else _of_now(done, task), task, note)
         finally:
             remove_leftovers(out)
         if len(count.notes) > _MOST_NOTES:
@@ -252,8 +256,8 @@ def finished(bulk: Bulk, engine: Engine, note: Callable[[str], None], quiet: boo
     )  # fmt: skip
 
 
-def _check(bulk: Bulk, note: Callable[[str], None]) -> None:
-    """`DataError` for other files in the folder of the results; those of files that have changed since are removed."""
+def _check(bulk: Bulk, note: Callable[[str], None]) -> frozenset[str]:
+    """`DataError` for other files in the folder of the results; those of files that have changed since are removed. Returns the others."""
     unread = {each.where for each in bulk.broken}
     found = inventory(bulk.job, list(bulk.tasks.values()), bulk.base, set(bulk.names), unread)
     for path in found.outdated:
@@ -262,6 +266,12 @@ def _check(bulk: Bulk, note: Callable[[str], None]) -> None:
         first, more = found.outdated[0].name, len(found.outdated) - 1
         others = f" and {more:,} more" if more else ""
         note(f"removed {shown(first)}{others}: results of files that have changed since")
+    return found.there
+
+
+def _of_now(done: Done, task: Task) -> Done:
+    """A result that was not there at the beginning: of a process that ended after it wrote the result and before it said so."""
+    return done._replace(state="done", rows=task.rows) if done.state == "skipped" else done
 
 
 def _add(count: _Count, done: Done, task: Task, note: Callable[[str], None]) -> None:

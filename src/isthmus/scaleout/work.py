@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -31,6 +32,8 @@ __all__ = ["ROW", "Done", "do", "kept", "notes_on_columns"]
 ROW = "row"  # the column with the number of a row in its file
 _ROWS, _VALUES = 2**16, 2**22  # that are computed together
 _BYTES = 32  # of memory for each of these values: as it is read, as a number, as the model takes it, and its result
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
 
 State = Literal["done", "again", "skipped", "failed"]
 
@@ -98,7 +101,8 @@ def _reason(error: Exception, target: Path) -> str:
     if not isinstance(error, OSError):
         return str(error)
     path = str(target) if error.filename is None else os.fsdecode(error.filename)
-    done, cure = ("written", "make room") if path == str(target) else ("read", "look at the file")
+    done = "written" if path == str(target) else "read"
+    cure = "make room" if error.errno in _FULL else "check the path and its permissions"
     why = error.strerror or type(error).__name__
     return f"{shown(path)} cannot be {done} ({why}): {cure}, and run the same command again"
 

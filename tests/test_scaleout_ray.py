@@ -84,7 +84,7 @@ def started(
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     try:
-        output, said = process.communicate(timeout=150)
+        output, said = process.communicate(timeout=600)  # against a hang; two busy cores need minutes
     except subprocess.TimeoutExpired:
         process.kill()
         raise

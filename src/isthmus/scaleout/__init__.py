@@ -10,7 +10,7 @@ Modules in reading order:
     outputs      the files of results: their record, their checksums, what else is in the folder
     computation  the contract of a model that computes the results of rows
     marks        cells of tables that mean a missing value
-    column_types the types of columns, as the reader of one file gives them
+    column_types  the types of columns, as the reader of one file gives them
     exported     an exported folder as a computation, without PyTorch
     live         a run or a detector as a computation
     opening      a path as a computation

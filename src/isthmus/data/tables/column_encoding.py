@@ -233,12 +233,9 @@ class ColumnEncoding(BaseModel):
 
 def _coded(name: str, column: Any, categories: Sequence[Label]) -> EncodedColumn:
     """The number of the category of each row; the values that are no category are counted."""
-    try:
-        different = column if pyarrow().types.is_dictionary(column.type) else column.dictionary_encode()
-    except pyarrow().ArrowException:  # of lists and other nested values
-        raise DataError(
-            f"column {printable(name)!r} holds {column.type}, which are no categories: convert it to text or numbers"
-        ) from None
+    if pyarrow().types.is_nested(column.type):
+        raise DataError(f"column {printable(name)!r} holds {column.type}, which are no categories: convert it")
+    different = column if pyarrow().types.is_dictionary(column.type) else column.dictionary_encode()
     position: dict[Any, int] = {label: number for number, label in enumerate(categories)}
     labels = different.dictionary.to_pylist()
     numbers = np.array([position.get(label, math.nan) for label in labels] or [math.nan])

@@ -142,13 +142,15 @@ def test_an_address_where_no_cluster_is_gets_a_sentence(work: Path) -> None:
     assert not (work / "nowhere").exists() or not list((work / "nowhere").iterdir())
 
 
-def test_a_token_that_is_refused_gets_a_sentence(work: Path, nodes: Cluster) -> None:
-    other = ENVIRONMENT | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    code, _, said = ended(started(work, "token", nodes.address, environment=other))
-    assert code == 1
-    assert f"the Ray cluster at {nodes.address} refuses the token of this process: set RAY_AUTH_MODE=token" in said
-    assert len(said.splitlines()) == 1
-    none = {name: value for name, value in other.items() if name != "RAY_AUTH_TOKEN"} | {"HOME": str(work / "home")}
-    code, _, said = ended(started(work, "token", nodes.address, environment=none))
-    assert code == 1
-    assert f"Ray at {nodes.address} needs a token, and this process has none: set RAY_AUTH_MODE=token" in said
+def test_a_token_that_is_refused_gets_a_sentence(work: Path) -> None:
+    own = ENVIRONMENT | {"RAY_AUTH_MODE": "token"}
+    other = own | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    none = {name: value for name, value in own.items() if name != "RAY_AUTH_TOKEN"} | {"HOME": str(work / "home")}
+    with cluster(own) as guarded:
+        refused, lacking = (ended(started(work, "token", guarded.address, environment=each)) for each in (other, none))
+    assert (refused[0], lacking[0]) == (1, 1)
+    assert (
+        f"the Ray cluster at {guarded.address} refuses the token of this process: set RAY_AUTH_MODE=token" in refused[2]
+    )
+    assert len(refused[2].splitlines()) == 1
+    assert f"Ray at {guarded.address} needs a token, and this process has none: set RAY_AUTH_MODE=token" in lacking[2]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from isthmus.scaleout.inputs import rows_of
 from isthmus.scaleout.job import Job, Verb
 from isthmus.scaleout.local import LocalEngine
 from isthmus.scaleout.opening import Opened, job_of, open_computation
+from isthmus.scaleout.progress import with_progress
 from isthmus.scaleout.tasks import Task
 from isthmus.scaleout.work import Done, do
 
@@ -467,6 +469,7 @@ def test_the_command_uses_several_processes(models: Path, inputs: Path, tmp_path
     np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected_codes(models))
     told = json.loads(run(*words, "--json", cwd=tmp_path).stdout)
     assert (told["skipped"], told["rows_there"], told["failed"]) == (FILES, FILES * ROWS, 0)
+    assert f"nothing to do: out has the results of all {FILES * ROWS} rows" in run(*words, cwd=tmp_path).stdout
     (inputs / "part-1.parquet").write_bytes(b"x")
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 1
@@ -499,6 +502,26 @@ def test_python_gives_the_same(models: Path, inputs: Path, tmp_path: Path) -> No
     assert (result.rows, result.complete) == (FILES * ROWS, True)
     np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected_codes(models))
     assert result.to_frame()["rows"].tolist() == [FILES * ROWS]
+
+
+def test_progress_counts_neither_the_start_of_processes_nor_results_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("isthmus.scaleout.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    task = Task("p", "f", "npy", 0, 0, "", 0, 1, 0, 1000, "k", "o")
+    tasks = {str(number): task for number in range(8)}
+
+    def dones() -> Iterator[Done]:
+        yield Done("0", "skipped")
+        for number in range(1, 5):
+            now[0] += 100 if number == 1 else 6  # seconds
+            yield Done(str(number), "done", 1000, 5.0)
+
+    assert len(list(with_progress(dones(), tasks, "score", lines=True))) == 5
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first == "score: 2,000 of 8,000 rows, 200 rows/s, 0:00:30 left"
+    assert last == "score: 5,000 of 8,000 rows, 174 rows/s, 0:00:17 left"
 
 
 @pytest.mark.thorough

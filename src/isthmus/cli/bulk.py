@@ -183,6 +183,8 @@ def _print_result(result: BulkResult, task: BulkTask) -> None:
     bulk, out = task.bulk, task.out
     if bulk.as_json:
         print_json(result.to_dict() | {"folder": str(out)})
+    elif result.skipped and not result.done and result.complete:
+        print_line(f"nothing to do: {out} has the results of all {counted(result.rows_there, 'row')}")
     else:
         there = f"; {counted(result.rows_there, 'row')} were there" if result.skipped else ""
         print_line(

@@ -57,15 +57,22 @@ def _with_lines(dones: Iterator[Done], tasks: Mapping[str, Task], title: str, to
 
 
 class _Clock:
-    """Rows so far, and their rate: that of rows that were computed, as results that are there take no time."""
+    """Rows so far, and their rate: that of rows that were computed, as results that are there take no time.
+
+    It counts from the start of the first task that was computed: the processes start once only, however many rows there are.
+    """
 
     def __init__(self, total: int) -> None:
-        self.total, self.rows, self.computed, self._began = total, 0, 0, time.monotonic()
+        self.total, self.rows, self.computed, self._began = total, 0, 0, 0.0
 
     def add(self, done: Done, task: Task) -> None:
         """Adds a task that has ended."""
         self.rows += task.rows
-        self.computed += 0 if done.state == "skipped" else task.rows
+        if done.state == "skipped":
+            return
+        if not self.computed:
+            self._began = time.monotonic() - done.seconds
+        self.computed += task.rows
 
     def text(self) -> str:
         """Rows and rate."""
@@ -80,5 +87,4 @@ class _Clock:
         return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
     def _rate(self) -> float:
-        seconds = time.monotonic() - self._began
-        return self.computed / seconds if seconds > 0 else 0.0
+        return self.computed / max(time.monotonic() - self._began, 1e-9)

@@ -87,7 +87,9 @@ def do(job: Job, task: Task, opened: Callable[[], Computation], base: str) -> Do
         warnings.simplefilter("always", IsthmusWarning)
         try:
             check_unchanged(Path(task.path), task.size, task.mtime_ns)
-            replace_file(target, _content(job, task, opened(), base))
+            computation = opened()
+            began = time.perf_counter()  # a process loads the model once for all of its tasks
+            replace_file(target, _content(job, task, computation, base))
         except (IsthmusError, OSError, MemoryError) as error:
             return Done(task.key, "failed", 0, time.perf_counter() - began, (), _reason(error, target))
     notes = tuple(dict.fromkeys(str(each.message) for each in caught))

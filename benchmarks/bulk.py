@@ -1,6 +1,6 @@
 """Measures models applied to many files, beside the same model in a plain loop of PyTorch, and writes a section of docs/scale.md.
 
-python benchmarks/bulk.py [--rows 1000000] [--rounds 3] [--growth 1000000,10000000] [--out docs/scale.md]
+python benchmarks/bulk.py [--rows 1000000] [--rounds 3] [--growth 1000000,10000000,100000000] [--out docs/scale.md]
 
 The rows are synthetic, in Parquet files of 250,000 rows. Every measurement is a command of its own, which reads all files and writes all
 results; in each round all ways come one after the other. Let nothing else run meanwhile.
@@ -30,7 +30,7 @@ from sections import replace_section
 from isthmus import Autoencoder
 from isthmus.experiments.reproduction import machine
 
-COLUMNS, FILE = 20, 250_000
+COLUMNS, FILE, DIFFERENT = 20, 250_000, 10_000_000
 PLAIN = "a plain loop of PyTorch"
 WAYS = {  # options of isthmus encode; None: the plain loop
     PLAIN: None,
@@ -74,7 +74,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--growth", default="1000000,10000000", help="numbers of rows at which memory is measured")
+    parser.add_argument(
+        "--growth",
+        default="1000000,10000000,100000000",
+        help="numbers of rows at which memory is measured, in this order",
+    )
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "scale.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -107,12 +111,16 @@ def rows(first: int, count: int) -> pyarrow.Table:
 
 
 def write_rows(folder: Path, count: int) -> None:
-    """Writes the files."""
-    shutil.rmtree(folder / "in", ignore_errors=True)
-    (folder / "in").mkdir()
+    """Makes the first files of so many rows, those that are not there yet. From ``DIFFERENT`` rows on they are the first ones again."""
+    (folder / "in").mkdir(exist_ok=True)
     for number, first in enumerate(range(0, count, FILE)):
-        part = rows(first, min(FILE, count - first))
-        pyarrow.parquet.write_table(part, folder / f"in/part-{number:05d}.parquet", row_group_size=125_000)
+        path = folder / f"in/part-{number:05d}.parquet"
+        if path.exists():
+            continue
+        if first >= DIFFERENT:
+            path.hardlink_to(folder / f"in/part-{number % (DIFFERENT // FILE):05d}.parquet")
+        else:
+            pyarrow.parquet.write_table(rows(first, FILE), path, row_group_size=125_000)
 
 
 def measured(way: str, folder: Path) -> Measured:
@@ -128,7 +136,7 @@ def measured(way: str, folder: Path) -> Measured:
     )
 
     def watch() -> None:
-        while not over.wait(0.1):
+        while not over.wait(0.5):
             least.append(available())
             largest.append(largest_of(process.pid))
 
@@ -184,9 +192,15 @@ def section(found: dict[str, list[Measured]], grown: dict[int, Measured], count:
         memory = f"{max(one.machine for one in each):,.0f} ({max(one.largest for one in each):,.0f})"
         spread = f"{middle:.1f} ({min(times):.1f} - {max(times):.1f})"
         lines.append(f"| {way} | {spread} | {count / middle:,.0f} | {statistics.median(ratios):.2f} | {memory} |")
+    local, ray = found["isthmus, 2 processes, PyTorch"], found["isthmus, Ray on 2 cores, PyTorch"]
+    seconds = sorted(b.seconds - a.seconds for a, b in zip(local, ray, strict=True))
+    memory = statistics.median(b.machine - a.machine for a, b in zip(local, ray, strict=True))
     lines += [
         "",
-        f"The same with more rows ({GROWING}):",
+        f"A local instance of Ray adds {statistics.median(seconds):.1f} s ({seconds[0]:.1f} - {seconds[-1]:.1f}) and {memory:,.0f} MiB to "
+        "2 processes with PyTorch.",
+        "",
+        f"The same with more rows ({GROWING}; beyond {DIFFERENT:,} the same files again, under other names):",
         "",
         "| rows | seconds | rows/s | memory, MiB |",
         "|---|---|---|---|",

@@ -28,6 +28,7 @@ PARAMETERS = 2 * (FEATURES * HIDDEN + HIDDEN * CODE)
 BATCH = 4096
 LINKS = {"10 Gbit/s": 1.25e9, "100 Gbit/s": 12.5e9}  # bytes a second
 GPU = 1e14  # operations a second, which training of a net of this kind may reach on a GPU of today in bfloat16
+CORE_HOUR, GPU_HOUR = 0.05, 3.0  # dollars, in round figures: what clouds ask for differs by a factor of some
 TRAINING = 6  # operations per parameter and row: a product forward, two backward, each a multiplication and an addition
 WRITTEN = {"usual settings of PyArrow": True, "without dictionaries": False}
 
@@ -95,6 +96,26 @@ def shown(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
 
 
+def costs(reading: float, training: float, operations: float) -> list[str]:
+    """The lines of the table on costs.
+
+    Args:
+        reading: seconds in which one core reads all rows.
+        training: operations of an epoch.
+        operations: a second, of one core.
+    """
+    on_cores = CORE_HOUR * (reading + training / operations) / 3600
+    fed = max(reading / 64, training / GPU)  # seconds
+    on_gpu = (64 * CORE_HOUR + GPU_HOUR) * fed / 3600
+    codes = CORE_HOUR * (reading + ROWS * PARAMETERS / operations) / 3600
+    core, gpu = f"{CORE_HOUR:.2f} dollars", f"{GPU_HOUR:.2f} dollars"
+    return [
+        f"| cost of an epoch on cores, with reading, if the hour of a core costs {core} | {on_cores:,.2f} dollars |",
+        f"| cost of an epoch on one GPU that 64 cores feed, if its hour costs {gpu} | {on_gpu:,.2f} dollars, {shown(fed)} |",
+        f"| cost of codes of all rows on cores, with reading | {codes:,.2f} dollars |",
+    ]
+
+
 def section(rates: Rates, rounds: int) -> str:
     """The section, with its tables."""
     numbers, training = ROWS * FEATURES, TRAINING * PARAMETERS * ROWS
@@ -120,6 +141,7 @@ def section(rates: Rates, rounds: int) -> str:
         f"| an epoch on 64 cores | {shown(training / rates.operations / 64)} |",
         f"| an epoch on one GPU | {shown(training / GPU)}, if it reaches {GPU / 1e12:,.0f} TFLOP/s |",
         f"| codes of all rows on one core | {shown(ROWS * PARAMETERS / rates.operations)} |",
+        *costs(numbers / rates.read["without dictionaries"], training, rates.operations),
         "",
         f"With {BATCH:,} rows in a batch of all processes, each sends 2(N - 1)/N times the {4 * PARAMETERS / 1e6:,.1f} MB of its gradients",
         "in a step, and computes its share of the batch:",

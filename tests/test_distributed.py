@@ -90,6 +90,21 @@ def assert_same(one: Autoencoder, other: Any) -> None:
         )
 
 
+def test_many_tensors_are_copied_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.nn.processes.COPIED", 100)  # bytes
+
+    def copied(rank: int) -> list[Any]:
+        tensors = [torch.full((size,), rank + size) for size in (1, 9, 40, 0, 3)]
+        tensors += [torch.full((2, 20), float(rank)), torch.tensor([rank == 0, False]), torch.tensor(float(rank))]
+        joined().copy_first(tensors)
+        return [each.tolist() for each in tensors]
+
+    first, *others = together(3, copied)
+    assert isinstance(first, list)
+    assert first == [[1], [9] * 9, [40] * 40, [], [3] * 3, [[0.0] * 20] * 2, [True, False], 0.0]
+    assert others == [first, first]
+
+
 @pytest.mark.parametrize(("slot", "name"), thorough_where(EVERY, lambda case: case[1] not in QUICK))
 def test_two_processes_train_every_component_as_one_does(slot: str, name: str) -> None:
     if name == "Modules":

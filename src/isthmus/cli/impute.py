@@ -63,6 +63,8 @@ def _write(path: Path, dataset: Dataset, values: Any) -> None:
     elif path.suffix == ".parquet":
         names = dataset.columns or [f"column {number}" for number in range(values.shape[1])]
         frame = pyarrow().table(dict(zip(names, values.T, strict=True)))
+        ids = "" if dataset.ids is None else f", and {dataset.id_name or 'the ids'} as text"
+        print_line(f"written as {values.dtype} numbers{ids}: a table of numbers does not keep the types of its file")
         write_frame(path, frame, dataset.ids, dataset.id_name, dataset.train_labels, dataset.label_name)
     else:
         id_column, label_column = ([name] if name else [] for name in (dataset.id_name, dataset.label_name))

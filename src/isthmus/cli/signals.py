@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,6 +20,9 @@ __all__ = ["SignalHandler", "Terminated", "resumed_by_same_command", "terminatio
 _HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows does not have it
 
 
+_ONE = 0.3  # seconds in which signals are one
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, or SIGHUP when the terminal closes, as an exception with the number of the signal."""
 
@@ -28,7 +32,10 @@ class Terminated(KeyboardInterrupt):
 
 
 class SignalHandler:
-    """Records SIGTERM and Ctrl-C inside the context, so that a checkpoint can be saved. A second signal ends the process at once."""
+    """Records SIGTERM and Ctrl-C inside the context, so that a checkpoint can be saved. A second signal ends the process at once.
+
+    Signals within 0.3 seconds are one: schedulers stop all processes of a job, and torchrun hands on to its own what it got.
+    """
 
     def __init__(self) -> None:
         self.signal = 0  # the number of the received signal
@@ -44,9 +51,7 @@ class SignalHandler:
         _restore(self._previous)
 
     def _record(self, number: int, _: FrameType | None) -> None:
-        if self.signal:
-            os._exit(128 + number)
-        self.signal = number
+        self.signal = self.signal or number
 
 
 @contextmanager
@@ -62,12 +67,12 @@ def _second_ends(numbers: Collection[int]) -> Iterator[None]:
     system.setblocking(False)
 
     def watch() -> None:
-        count = 0
+        first = None
         while received := here.recv(64):  # the numbers of signals
-            for number in received:
-                count += number in numbers
-                if count > 1:
-                    os._exit(128 + number)
+            number, now = next((each for each in received if each in numbers), None), time.monotonic()
+            if number is not None and first is not None and now - first > _ONE:
+                os._exit(128 + number)
+            first = now if first is None and number is not None else first
 
     thread, before = threading.Thread(target=watch, daemon=True), signal.set_wakeup_fd(system.fileno())
     thread.start()

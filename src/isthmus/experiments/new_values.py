@@ -37,7 +37,8 @@ def unknown_marks(dataset: Dataset) -> dict[str, NDArray[Any]]:
             begin += column.width
     if not marks:
         return {}
-    return {"unknown": np.array([", ".join(marks.get(row, ())) for row in range(len(dataset.train))])}
+    texts = [", ".join(marks.get(row, ())) for row in range(len(dataset.train))]
+    return {"unknown": np.array(texts, object)}  # where each text takes its own length, not that of the longest
 
 
 def _frames(dataset: Dataset) -> Iterator[tuple[int, Any, NDArray[Any]]]:

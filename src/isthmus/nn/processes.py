@@ -24,6 +24,9 @@ from isthmus.errors import LostProcessError
 __all__ = ["ALONE", "Processes", "gathered", "own_rows", "own_weights", "sharing", "summed"]
 
 
+COPIED = 2**26  # bytes of tensors that are copied together, at most one more
+
+
 class Processes:
     """The processes of one training. In each this is another object, with its ``rank`` from 0; `rank` 0 writes the files.
 
@@ -106,14 +109,21 @@ class Processes:
             return
         by_dtype: dict[torch.dtype, list[Tensor]] = {}
         for tensor in tensors:
-            by_dtype.setdefault(tensor.dtype, []).append(tensor)
-        for dtype, some in by_dtype.items():
-            flat = torch.cat([each.reshape(-1) for each in some])
-            flat = flat.to(torch.uint8) if dtype == torch.bool else flat
-            with self._reached() as group:
-                group.broadcast(flat, 0).wait()
-            for each, part in zip(some, flat.split([each.numel() for each in some]), strict=True):
-                each.copy_(part.view_as(each))
+            some = by_dtype.setdefault(tensor.dtype, [])
+            some.append(tensor)
+            if sum(each.numel() * each.element_size() for each in some) > COPIED:
+                self._copy_first(by_dtype.pop(tensor.dtype))
+        for some in by_dtype.values():
+            self._copy_first(some)
+
+    def _copy_first(self, tensors: Sequence[Tensor]) -> None:
+        """Sets the tensors, of one type, to those of process 0."""
+        flat = torch.cat([each.reshape(-1) for each in tensors])
+        flat = flat.to(torch.uint8) if flat.dtype == torch.bool else flat
+        with self._reached() as group:
+            group.broadcast(flat, 0).wait()
+        for each, part in zip(tensors, flat.split([each.numel() for each in tensors]), strict=True):
+            each.copy_(part.view_as(each))
 
     def texts(self, text: str) -> list[str]:
         """A text of each process, by rank."""

@@ -50,6 +50,8 @@ def printable(value: object, limit: int | None = _MAX_NAME) -> str:
 
 def quoted(value: object, limit: int = 80) -> str:
     """The repr of a value as printable text, for a message. Python has no repr of integers with more than 4,300 digits."""
+    if isinstance(value, (list, tuple)):
+        value = value[:limit]  # each takes a character at least: of a hundred thousand the others would not be shown
     try:
         return printable(repr(value), limit)
     except ValueError:

@@ -26,8 +26,8 @@ from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header, 
 from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
 from isthmus.io.files import shown
-from isthmus.io.safetensors import CHECKSUM, opened, serialize, unique_json
-from isthmus.records import Count
+from isthmus.io.safetensors import CHECKSUM, json_text, opened, serialize, unique_json
+from isthmus.records import Count, has_nested
 from isthmus.training.state import Report
 
 __all__ = [
@@ -232,7 +232,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
                 json.dumps({name: entry.pop(name, ()) for name in _FirstFormat.model_fields}), strict=True
             )
             entry["statistics"], tensors = notes(old.history, old.columns)
-        return Header.model_validate_json(json.dumps(entry), strict=True), tensors
+        return Header.model_validate_json(json_text(entry), strict=True), tensors
 
 
 def _records(entry: Any) -> int:
@@ -241,8 +241,8 @@ def _records(entry: Any) -> int:
     while waiting:
         value = waiting.pop()
         count += type(value) is dict and "type" in value
-        inner = value.values() if type(value) is dict else value  # which may be very many numbers
-        waiting += [each for each in inner if type(each) is dict or type(each) is list]
+        inner = list(value.values()) if type(value) is dict else value
+        waiting += [each for each in inner if type(each) in {dict, list}] if has_nested(inner) else []
     return count
 
 

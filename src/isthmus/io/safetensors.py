@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Never
 
 import torch
+from pydantic_core import PydanticSerializationError, to_json
 from torch import Tensor
 
 from isthmus.errors import ModelFileError
 from isthmus.io.atomic import Bytes
 from isthmus.io.files import regular, shown
 
-__all__ = ["CHECKSUM", "SafetensorsFile", "opened", "serialize", "unique_json"]
+__all__ = ["CHECKSUM", "SafetensorsFile", "json_text", "opened", "serialize", "unique_json"]
 
 _MAX_HEADER = 2 << 20  # bytes; the parsed JSON may need thirty times as much memory
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "BOOL": torch.bool}
@@ -146,6 +147,14 @@ def unique_json(text: str) -> Any:
         return digest
 
     return json.loads(text, object_pairs_hook=unique)
+
+
+def json_text(value: Any) -> str | bytes:
+    """A value as JSON, quick also for very many numbers."""
+    try:
+        return to_json(value, inf_nan_mode="constants")
+    except PydanticSerializationError:  # half a character
+        return json.dumps(value)
 
 
 def _json(path: Path, content: bytearray) -> dict[str, Any]:

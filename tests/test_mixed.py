@@ -280,7 +280,7 @@ def test_missing_values_are_imputed_by_valid_categories(incomplete: Autoencoder,
         guessed = (table[there, column] == most_frequent).mean()
         assert (made[there, column] == table[there, column]).mean() > guessed + 0.1
     nothing = np.full((1, 5), np.nan)
-    penalty = incomplete.model_.score(batch_of(incomplete, nothing)).penalty[0]
+    penalty = incomplete.model_.score(batch_of(incomplete, nothing)).penalty.detach()[0]
     assert incomplete.score_samples(nothing)[0] == pytest.approx(
         -float(penalty), rel=1e-5
     )  # computed in a larger batch

@@ -16,11 +16,14 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.arrow_files import open_arrow
 from isthmus.errors import DataError
 from isthmus.io.files import open_regular, shown
+from isthmus.io.memory_limit import check_memory
 
 __all__ = ["InputFile", "Rows", "check_unchanged", "columns_of", "describe", "rows_of"]
 
 _SLICE = 2**14  # rows of a block of an array
 _BUFFER = 2**16  # bytes of a column that are read at once
+_BYTES = 8  # of a value in a compressed batch, which is in memory as a whole
+_SMALLER = "write the file without compression, with smaller batches, or as Parquet"
 _ARROW_END, _PARQUET_END = b"ARROW1", b"PAR1"
 
 
@@ -156,6 +159,8 @@ def _arrow_batches(path: Path, blocks: range, at_once: int, columns: Sequence[st
     with closing(open_arrow(path)) as file:
         names = file.schema.names if columns is None else columns
         for number in blocks:
+            needed = _BYTES * file.unpacked_of(number) * len(names)
+            check_memory(needed, f"a compressed batch of {shown(path)}", how=_SMALLER)
             yield from file.batches(number, at_once, names)
 
 

@@ -29,6 +29,7 @@ Modules in reading order:
     growing          a text file that another program appends to
     text_tables      text and Excel files as data sets
     arrow_files      a Parquet or Arrow file as groups of rows
+    arrow_messages   what an Arrow file states of its batches, without their values
     unified_schemas  the types of the columns of several files
     table_files      several such files as one table
     parquet_tables   Parquet and Arrow files as data sets

@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from isthmus.data.memmap import release_pages
 from isthmus.data.tables.arrow import pyarrow
+from isthmus.data.tables.arrow_messages import BatchHeader, batch_header, batch_offsets, batch_starts
 from isthmus.errors import DataError
 from isthmus.io.files import open_regular, shown
 
@@ -23,7 +25,6 @@ Stamp = tuple[int, int]  # bytes of a file, and when it was changed
 _PARQUET = {".parquet", ".pq"}
 _BUFFER = 1 << 16  # bytes of a column that are read at once
 _FEATHER_1 = b"FEA1"
-_START = 8  # bytes of a file before its first message
 _RELEASED = 1 << 26  # bytes that are read before pages are released
 
 
@@ -71,10 +72,25 @@ class ArrowFile(ABC):
                 break
             seen += len(batch)
             yield batch
-        if seen != self.sizes[group]:
-            raise DataError(
-                f"{self.name} is damaged: it declares {self.sizes[group]:,} rows in a group, but {seen:,} are there"
-            )
+        declared = self.rows_of(group)
+        if seen != declared:
+            raise DataError(f"{self.name} is damaged: it declares {declared:,} rows in a group, but {seen:,} are there")
+
+    def rows_of(self, group: int) -> int:
+        """The rows of a group.
+
+        Args:
+            group: its number, from 0.
+        """
+        return self.sizes[group]
+
+    def unpacked_of(self, group: int) -> int:
+        """The rows of a group if it is compressed as a whole; else 0.
+
+        Args:
+            group: its number, from 0.
+        """
+        return 0
 
     def _positions(self, names: Sequence[str]) -> list[int]:
         """The positions of the columns of these names; without any, those that take least."""
@@ -117,25 +133,38 @@ class _IpcFile(ArrowFile):
             self._map = np.memmap(file, mode="r")
             self._content = pyarrow().py_buffer(self._map)
             self.schema = pyarrow().ipc.open_file(self._content).schema
-            packed = _is_packed(self._first_batch(), self._content)
-            reader = self._some_columns([]) if packed else pyarrow().ipc.open_file(self._content)
-            self.sizes = [reader.get_batch(number).num_rows for number in range(reader.num_record_batches)]
-            self.unpacked = max(self.sizes, default=0) if packed else 0
+            self._offsets = batch_offsets(self._content)
 
-    def _some_columns(self, names: Sequence[str]) -> Any:
-        """A reader of some columns, which copies them."""
-        options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions(names))
-        return pyarrow().ipc.open_file(self._content, options=options)
+    def _header(self, group: int) -> BatchHeader:
+        with damage_named(self.name):
+            return batch_header(self._content[self._offsets[group] :])
 
-    def _first_batch(self) -> Any:
-        """The first batch with rows, of one column; None without any. After its mark, a file is a stream."""
-        options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions([]))
-        batches = pyarrow().ipc.open_stream(self._content[_START:], options=options)
-        return next((batch for batch in batches if len(batch)), None)
+    @cached_property
+    def _headers(self) -> list[BatchHeader]:
+        """Of all groups; who needs a few of many does not read them."""
+        return [self._header(group) for group in range(len(self._offsets))]
+
+    @property
+    def sizes(self) -> Sequence[int]:  # type: ignore[override]  # it is never set
+        """The rows of each group."""
+        return [header.rows for header in self._headers]
+
+    @property
+    def unpacked(self) -> int:  # type: ignore[override]
+        """The rows of the largest compressed group; 0 without any."""
+        return max((header.rows for header in self._headers if header.packed), default=0)
+
+    def rows_of(self, group: int) -> int:
+        return self._header(group).rows
+
+    def unpacked_of(self, group: int) -> int:
+        header = self._header(group)
+        return header.rows if header.packed else 0
 
     def _batches(self, group: int, rows: int, names: Sequence[str]) -> Iterator[Any]:
-        if self.unpacked:
-            batch = self._some_columns(names).get_batch(group)
+        if self.unpacked_of(group):
+            options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions(names))  # others are not unpacked
+            batch = pyarrow().ipc.open_file(self._content, options=options).get_batch(group)
         else:
             batch = pyarrow().ipc.open_file(self._content).get_batch(group).select(self._positions(names))
         yield from _slices(batch, rows, self._map)
@@ -149,39 +178,21 @@ class _IpcStream(ArrowFile):
         with damage_named(self.name):
             self._map = np.memmap(file, mode="r")
             buffer = pyarrow().py_buffer(self._map)
-            content = pyarrow().BufferReader(buffer)
-            self.schema = pyarrow().ipc.open_stream(content).schema
-            content.seek(0)
-            options = pyarrow().ipc.IpcReadOptions(included_fields=self._positions([]))
-            stream = pyarrow().ipc.open_stream(content, options=options)
+            self.schema = pyarrow().ipc.open_stream(buffer).schema
             if any(pyarrow().types.is_dictionary(field.type) for field in self.schema):
                 raise DataError(
                     f"{self.name} is a stream of Arrow with dictionaries, which cannot be read from the middle: write it as a file "
                     "(pyarrow.ipc.new_file, or Parquet)"
                 )
-            self._starts, self.sizes, packed = list[int](), list[int](), False
-            while True:
-                start = content.tell()
-                try:
-                    batch = stream.read_next_batch()
-                except StopIteration:
-                    break
-                self._starts.append(start)
-                self.sizes.append(batch.num_rows)
-                packed = packed or _is_packed(batch, buffer)
-            self.unpacked = max(self.sizes, default=0) if packed else 0
+            starts = batch_starts(buffer)
+            headers = [batch_header(buffer[start:]) for start in starts]
+            self._starts, self.sizes = starts, [header.rows for header in headers]
+            self.unpacked = max((header.rows for header in headers if header.packed), default=0)
 
     def _batches(self, group: int, rows: int, names: Sequence[str]) -> Iterator[Any]:
         ipc, content = pyarrow().ipc, pyarrow().py_buffer(self._map)
         batch = ipc.read_record_batch(content[self._starts[group] :], self.schema)
         yield from _slices(batch.select(self._positions(names)), rows, self._map)
-
-
-def _is_packed(batch: Any, content: Any) -> bool:
-    """Whether the values of the first column of a batch are no part of the file, as they are compressed there."""
-    buffers = batch.column(0).buffers() if batch is not None and batch.num_columns else []
-    within = range(content.address, content.address + content.size)
-    return any(each.address not in within for each in buffers if each is not None and each.size)
 
 
 def _slices(batch: Any, rows: int, mapped: np.memmap[Any, Any]) -> Iterator[Any]:

@@ -56,6 +56,24 @@ def test_numbers_of_different_types_are_numbers(tmp_path: Path, one: Any, other:
         np.testing.assert_array_equal(np.asarray(data.train)[:, 1], values)
 
 
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+@pytest.mark.parametrize("decimals_first", [False, True])
+@pytest.mark.promise(26)
+def test_ids_and_labels_beside_decimal_numbers_are_exact(tmp_path: Path, options: Any, decimals_first: bool) -> None:
+    whole = [2**53 + number for number in range(2 * N)]
+    parts = [whole[:N], pa.array(map(Decimal, whole[N:]), pa.decimal128(38, 0))]
+    folder, expected = write(tmp_path, *parts[:: -1 if decimals_first else 1]), set(map(str, whole))
+    assert set(np.asarray(isthmus.data.read(folder, id="c", **options).ids)) == expected
+    assert set(map(str, isthmus.data.read(folder, labels="c", **options).train_labels)) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+def test_decimal_numbers_that_are_rounded_are_named(tmp_path: Path, options: Any) -> None:
+    large = pa.array([Decimal(2**53 + number) for number in range(N)], pa.decimal128(38, 0))
+    notes = isthmus.data.read(write(tmp_path, [0.5] * N, large), **options).notes
+    assert any("rounded" in note and ": c;" in note for note in notes)
+
+
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
 def test_texts_of_different_types_are_one_category(tmp_path: Path, kind: Any) -> None:
     other = pa.array(LETTERS)

@@ -55,8 +55,9 @@ def range_of(values: Doubles) -> tuple[float, float]:
 
 
 def is_inexact(column: Any) -> bool:
-    """Whether a column of pyarrow holds a whole number beyond 2^53."""
-    if not pyarrow().types.is_integer(column.type) or column.type.bit_width < 64:
+    """Whether a column of pyarrow holds a whole number or a decimal number beyond 2^53, which float64 rounds."""
+    types, kind = pyarrow().types, column.type
+    if not (types.is_decimal(kind) or (types.is_integer(kind) and kind.bit_width == 64)):
         return False
     ends = pyarrow().compute.min_max(column).as_py()
-    return ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT
+    return bool(ends["max"] is not None and max(-ends["min"], ends["max"]) > EXACT)

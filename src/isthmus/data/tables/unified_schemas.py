@@ -14,6 +14,9 @@ from isthmus.text import printable
 
 __all__ = ["checked_schema", "unified_schema"]
 
+_WHOLE_DIGITS = 20  # of whole numbers of 64 bits
+_FEW_DIGITS, _MOST_DIGITS = 38, 76  # of decimal numbers of 128 and of 256 bits
+
 
 def checked_schema(schema: Any, name: str, several: bool) -> Any:
     """The schema of the first file of several, whose columns are found by their names in the others."""
@@ -69,12 +72,24 @@ def _common_type(one: Any, other: Any) -> Any:
     if is_text(one) and is_text(other):
         return arrow.string() if types.is_string(one) and types.is_string(other) else arrow.large_string()
     if types.is_decimal(one) != types.is_decimal(other) and _is_number(one) and _is_number(other):
-        return arrow.float64()  # a decimal type for both may need more digits than it can have
+        return _with_decimals(*((one, other) if types.is_decimal(one) else (other, one)))
     try:
         fields = [arrow.schema([("x", kind)]) for kind in (one, other)]
         return arrow.unify_schemas(fields, promote_options="permissive").field(0).type
     except arrow.ArrowException:
         return None
+
+
+def _with_decimals(decimal: Any, other: Any) -> Any:
+    """A type for the values of decimal numbers and of other numbers: exact for whole ones, as these may be IDs, if it has the digits."""
+    arrow = pyarrow()
+    if not arrow.types.is_integer(other):
+        return arrow.float64()
+    digits = max(decimal.precision - decimal.scale, _WHOLE_DIGITS) + max(0, decimal.scale)
+    if digits > _MOST_DIGITS:
+        return arrow.float64()
+    kind = arrow.decimal128 if digits <= _FEW_DIGITS else arrow.decimal256
+    return kind(digits, max(0, decimal.scale))
 
 
 def _is_number(kind: Any) -> bool:

@@ -14,11 +14,15 @@ import pytest
 
 import isthmus
 from isthmus.data.options import ReadOptions, Reused
+from isthmus.data.pairs import paired
+from isthmus.data.tables.column_kinds import is_text
 from isthmus.errors import DataError
+from isthmus.scaleout.column_types import as_columns
 
 N = 12
 NUMBERS = np.random.default_rng(0).random((2 * N, 2))
 CENTS = [Decimal(number) / 100 for number in range(N)]
+VIEWS = [pa.string_view()] if hasattr(pa, "string_view") else []  # not in the oldest pyarrow
 LETTERS = ["x", "y", "z"] * (N // 3)
 
 
@@ -74,7 +78,7 @@ def test_decimal_numbers_that_are_rounded_are_named(tmp_path: Path, options: Any
     assert any("rounded" in note and ": c;" in note for note in notes)
 
 
-@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+@pytest.mark.parametrize("kind", [pa.large_string(), *VIEWS, pa.dictionary(pa.int8(), pa.string())])
 def test_texts_of_different_types_are_one_category(tmp_path: Path, kind: Any) -> None:
     other = pa.array(LETTERS)
     other = other.dictionary_encode() if pa.types.is_dictionary(kind) else other.cast(kind)
@@ -85,6 +89,16 @@ def test_texts_of_different_types_are_one_category(tmp_path: Path, kind: Any) ->
         assert expected is not None
         assert data.table is not None
         assert data.table.columns == expected.columns
+
+
+def test_texts_and_bytes_are_known_without_types_of_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in pyarrow 15."""
+    for name in ("is_string_view", "is_binary_view"):
+        monkeypatch.delattr(pa.types, name, raising=False)
+    assert is_text(pa.large_string())
+    assert not is_text(pa.int64())
+    table = as_columns(pa.table({"a": pa.array([b"x", b"y"]), "b": [1, 2]}))
+    assert table.to_pydict() == {"a": ["x", "y"], "b": [1, 2]}
 
 
 def test_times_of_different_units_are_the_same_moments(tmp_path: Path) -> None:
@@ -134,6 +148,22 @@ def test_a_message_names_the_file_and_the_row_within_it(tmp_path: Path, options:
         np.save(tmp_path / f"{number}.npy", column.reshape(6, 2) if number else np.zeros((3, 2)))
     shards = isthmus.data.read(f"{tmp_path}/*.npy", **options)
     assert shards.positions()((3 + 3, 1)) == f"row 3 (the first is 0) of {tmp_path / '1.npy'}, column 1"
+
+
+@pytest.mark.parametrize("pattern", ["", "part-1.parquet"])
+@pytest.mark.promise(16)
+def test_a_message_names_the_row_in_the_file_beside_rows_without_a_target(tmp_path: Path, pattern: str) -> None:
+    for name in ("noisy", "clean"):
+        (tmp_path / name).mkdir()
+    column = np.arange(N, dtype=float)
+    column[5] = np.nan
+    noisy = write(tmp_path / "noisy", np.arange(N, dtype=float), np.arange(N, dtype=float)) / pattern
+    clean = write(tmp_path / "clean", column, column) / pattern
+    data = paired(isthmus.data.read(noisy), isthmus.data.read(clean))
+    last = len(data.train) - 1
+    where = rf"row 11 \(the first is 0\) of {re.escape(str(tmp_path / 'noisy/part-1.parquet'))}, column 'a'"
+    assert re.fullmatch(where, data.positions()((last, 0)))
+    assert re.fullmatch(where, data.positions().some(np.arange(last + 1) > 3)((last - 4, 0)))
 
 
 def test_a_message_on_a_series_names_the_file_and_the_row_within_it(tmp_path: Path) -> None:

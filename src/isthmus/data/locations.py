@@ -23,10 +23,12 @@ class FileRows(NamedTuple):
     Attributes:
         names: of the files, safe to print.
         begins: (files,), the number of the first row of each file.
+        rows: (n,) the number of each row of the data set among the rows of all files, if some are left out.
     """
 
     names: tuple[str, ...]
     begins: Array
+    rows: Array | None = None
 
     @classmethod
     def of(cls, names: tuple[str, ...], counts: Sequence[int]) -> FileRows | None:
@@ -38,8 +40,17 @@ class FileRows(NamedTuple):
         """
         return cls(names, np.cumsum([0, *counts[:-1]], dtype=np.int64)) if len(names) > 1 else None
 
+    def some(self, rows: Array) -> FileRows:
+        """Those of a data set with some of the rows.
+
+        Args:
+            rows: (n,), their numbers in this one.
+        """
+        return self._replace(rows=rows if self.rows is None else self.rows[rows])
+
     def place(self, row: int) -> tuple[int, str]:
         """The number of a row within its file, from 0, and the name of the file."""
+        row = row if self.rows is None else int(self.rows[row])
         file = int(self.begins.searchsorted(row, side="right")) - 1  # the last one of those that begin there has rows
         return row - int(self.begins[file]), self.names[file]
 

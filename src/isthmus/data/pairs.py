@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus.data.dataset import Dataset
+from isthmus.data.locations import FileRows
 from isthmus.data.memmap import Rows, random_subset, selected_rows
 from isthmus.data.validation import Examples, as_examples, blocks
 from isthmus.errors import DataError
@@ -242,17 +243,17 @@ def _without_missing(target: Dataset, part: _Part, kept: Array, rows: Array) -> 
 def _with_rows(dataset: Dataset, part: _Part, kept: Array, targets: Array) -> Dataset:
     """The data set with some rows of one part, and their targets."""
     values = getattr(dataset, part.values)
+    fields: dict[str, Any] = {part.target: targets}
     if _is_all(kept, values):
-        return _replaced(dataset, {part.target: targets})
-    fields: dict[str, Any] = {part.values: selected_rows(values, kept), part.target: targets}
+        return replace(dataset, **fields)
+    fields[part.values] = selected_rows(values, kept)
     names = [part.labels, part.ids, *(["lines", "weights", "groups"] if part.values == "train" else [])]
     fields |= {
         name: None if getattr(dataset, name) is None else np.asarray(getattr(dataset, name))[kept] for name in names
     }
-    return _replaced(dataset, fields)
-
-
-def _replaced(dataset: Dataset, fields: dict[str, Any]) -> Dataset:
+    if part.values == "train":
+        files = dataset.file_rows or FileRows((dataset.positions().file,), np.zeros(1, np.int64))
+        fields["file_rows"] = files.some(kept)  # messages count the rows that were left out, too
     return replace(dataset, **fields)
 
 

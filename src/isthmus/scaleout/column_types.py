@@ -52,7 +52,8 @@ def as_columns(table: Any) -> Any:
             raise DataError(
                 f"column {field.name!r} holds {field.type}, and the model takes one value for each row: correct it"
             )
-        if types.is_binary(field.type) or types.is_large_binary(field.type) or types.is_binary_view(field.type):
+        is_view = getattr(types, "is_binary_view", None)  # not in the oldest pyarrow
+        if types.is_binary(field.type) or types.is_large_binary(field.type) or (is_view and is_view(field.type)):
             try:
                 table = table.set_column(place, field.name, table.column(place).cast(arrow.string()))
             except arrow.ArrowException:

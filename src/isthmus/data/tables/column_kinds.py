@@ -121,7 +121,8 @@ def distinct(column: Any) -> Any:
 def is_text(kind: Any) -> bool:
     """Whether a type of pyarrow is text."""
     types = pyarrow().types
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    view = getattr(types, "is_string_view", None)  # not in the oldest pyarrow
+    return bool(types.is_string(kind) or types.is_large_string(kind) or (view is not None and view(kind)))
 
 
 def whole(column: Any) -> bool:

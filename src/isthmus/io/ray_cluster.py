@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from isthmus.errors import NotPossibleError
+from isthmus.errors import IsthmusError, NotPossibleError
 from isthmus.text import printable
 
 __all__ = ["connected", "imported_ray"]
@@ -49,7 +49,7 @@ def connected(ray: Any, address: str | None, jobs: int | None) -> Iterator[None]
         jobs: the cores of the local instance; None: all.
 
     Raises:
-        NotPossibleError: there is no cluster at the address, or Ray does not start.
+        NotPossibleError: there is no cluster at the address, it does not accept this process, or Ray does not start.
     """
     if ray.is_initialized():
         yield
@@ -68,7 +68,7 @@ def connected(ray: Any, address: str | None, jobs: int | None) -> Iterator[None]
 
 
 def _connect(ray: Any, address: str | None, options: dict[str, Any]) -> None:
-    """Connects; `NotPossibleError` if there is no cluster, or it refuses the token of this process."""
+    """Connects; `NotPossibleError` if there is no cluster, or it does not accept this process."""
     where = "this machine" if address is None else printable(address)
     with _standard_error() as said:
         try:
@@ -77,36 +77,63 @@ def _connect(ray: Any, address: str | None, options: dict[str, Any]) -> None:
                 ray.init(**options)
         except ray.exceptions.AuthenticationError:
             raise NotPossibleError(f"Ray at {where} needs a token, and this process has none: {_TOKEN}") from None
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
             if any(word in said() for word in _REFUSED):
                 raise NotPossibleError(
                     f"the Ray cluster at {where} refuses the token of this process: {_TOKEN}"
                 ) from None
-            first = printable(" ".join(str(error).strip().splitlines()[:1]), 200)
-            raise NotPossibleError(
-                f"there is no Ray cluster at {where} ({first}): start one with ray start, or use --engine local"
-            ) from None
+            raise NotPossibleError(_no_connection(error, address)) from None
+
+
+def _no_connection(error: Exception, address: str | None) -> str:
+    """Why Ray did not connect, in a sentence."""
+    reason = printable(" ".join(str(error).split()) or type(error).__name__, 600)
+    if address is None:
+        return f"Ray did not start on this machine ({reason}): use --engine local"
+    where = printable(address)
+    if isinstance(error, ConnectionError):
+        return f"there is no Ray cluster at {where} ({reason}): start one with ray start, or use --engine local"
+    return (
+        f"Ray at {where} does not accept this process ({reason}): "
+        "use the versions of Ray and Python of the cluster if these differ, or --engine local"
+    )
 
 
 @contextmanager
 def _standard_error() -> Iterator[Any]:
-    """Inside the context what this process and its libraries print to standard error goes to a file; yields a function that reads it."""
+    """Inside the context what this process and its libraries print to standard error goes to a file; yields a function that reads it.
+
+    After an error that is not one of isthmus it is printed: it may hold the reason.
+    """
     with tempfile.TemporaryFile() as file:
         kept = None
         with suppress(OSError):  # of a process without standard error
             kept = os.dup(2)
             os.dup2(file.fileno(), 2)
+        printed = b""
         try:
             yield lambda: _read(file)
+        except IsthmusError:
+            raise
+        except Exception:
+            printed = _read(file)
+            raise
         finally:
             if kept is not None:
                 os.dup2(kept, 2)
                 os.close(kept)
+                _write(printed)
 
 
 def _read(file: IO[bytes]) -> bytes:
     file.seek(0)
     return file.read()
+
+
+def _write(printed: bytes) -> None:
+    """Writes to standard error."""
+    with suppress(OSError), os.fdopen(2, "wb", closefd=False) as stream:
+        stream.write(printed)
 
 
 def _check_reachable(ray: Any, address: str) -> None:
@@ -117,7 +144,7 @@ def _check_reachable(ray: Any, address: str) -> None:
     host = ray.util.get_node_ip_address() if host in {"localhost", "127.0.0.1"} else host.strip("[]")  # as Ray does
     try:
         socket.create_connection((host, int(port)), timeout=_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # ValueError: of a name that no host can have
         raise NotPossibleError(
             f"there is no Ray cluster at {printable(address)} ({error}): start one with ray start, or use --engine local"
         ) from None

@@ -165,6 +165,27 @@ def test_a_checkpoint_that_cannot_be_read_is_said_and_training_begins_anew(tmp_p
     assert weights(found.autoencoder) == weights(sweep(LINEAR, X, {"bottleneck__size": [2]}).autoencoder)
 
 
+def test_a_checkpoint_that_is_not_damaged_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer isthmus wrote it, or it is a link to a file that is elsewhere."""
+    found = tmp_path / "s/size-2/checkpoint.safetensors"
+    found.parent.mkdir(parents=True)
+    fitted = clone(LINEAR).set_params(bottleneck=Identity(2)).fit(X)
+    with monkeypatch.context() as newer:
+        newer.setattr("isthmus.estimators.model_file.FORMAT", 999)
+        fitted.save(found)
+    content = found.read_bytes()
+    anew = r"; to train anew, remove .*size-2 and repeat the command$"
+    with pytest.raises(ModelFileError, match=f"has format '999'.* install a newer isthmus{anew}"):
+        sweep(LINEAR, X, {"bottleneck__size": [2]}, folder=tmp_path / "s")
+    assert found.read_bytes() == content
+    found.rename(tmp_path / "other")
+    found.symlink_to(tmp_path / "other")
+    with pytest.raises(ModelFileError, match=f"is a symbolic link.*{anew}"):
+        sweep(LINEAR, X, {"bottleneck__size": [2]}, folder=tmp_path / "s")
+    assert (tmp_path / "other").read_bytes() == content
+    assert [path.name for path in found.parent.iterdir()] == [found.name]
+
+
 def test_a_record_of_held_out_examples_that_is_damaged_says_what_to_do(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     (tmp_path / "s").mkdir()

@@ -18,6 +18,7 @@ __all__ = [
     "ModelFileError",
     "NotPossibleError",
     "RecordError",
+    "UnsupportedFileError",
 ]
 
 
@@ -45,6 +46,10 @@ class MemoryLimitError(DataError):
 
 class ModelFileError(IsthmusError):
     """A model file is damaged, inconsistent, or not a model file of isthmus."""
+
+
+class UnsupportedFileError(ModelFileError):
+    """A model file that may be whole, but not for this isthmus: of a newer one or of another program, or a link or a pipe."""
 
 
 class FolderInUseError(IsthmusError):

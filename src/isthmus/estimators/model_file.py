@@ -21,7 +21,7 @@ from torch import Tensor
 
 from isthmus._version import __version__
 from isthmus.data.kinds import Kind
-from isthmus.errors import ModelFileError, NotPossibleError
+from isthmus.errors import ModelFileError, NotPossibleError, UnsupportedFileError
 from isthmus.estimators.format_upgrades import FORMAT, FORMATS, upgrade_header, upgrade_tensors
 from isthmus.estimators.model_notes import Tensors, expected_notes, notes, read_columns, read_history
 from isthmus.io.atomic import replace_file
@@ -150,7 +150,9 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
     if not os.path.lexists(path):
         raise FileNotFoundError(f"no model file at {shown(path)}; write one with `isthmus train` or Autoencoder.save")
     if path.is_dir():
-        raise ModelFileError(f"{shown(path)} is not a file; a run's model file is model.safetensors in its folder")
+        raise UnsupportedFileError(
+            f"{shown(path)} is not a file; a run's model file is model.safetensors in its folder"
+        )
     with opened(path) as contents, _newer_version_named(contents.metadata), inconsistent_as_error(path):
         header, notes = _header(path, contents.metadata)
         stored = contents.meta_tensors()
@@ -174,7 +176,9 @@ def _newer_version_named(metadata: Mapping[str, str]) -> Iterator[None]:
         found = _VERSION.search(metadata.get("isthmus", ""))
         if found is None or _as_numbers(found[1]) <= _as_numbers(__version__) or _NEWER in str(error):
             raise
-        raise ModelFileError(f"{error}; isthmus {found[1]} wrote it and this is {__version__}: {_NEWER}") from None
+        raise UnsupportedFileError(
+            f"{error}; isthmus {found[1]} wrote it and this is {__version__}: {_NEWER}"
+        ) from None
 
 
 def _as_numbers(version: str) -> list[int]:
@@ -206,7 +210,7 @@ def _short(reason: str) -> str:
 def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
     """The checked header; for a file of format 1, whose header contains them, also the history and columns."""
     if "isthmus" not in metadata:
-        raise ModelFileError(
+        raise UnsupportedFileError(
             f"{shown(path)} is a safetensors file, but isthmus did not write it: the header has no 'isthmus'"
         )
     try:
@@ -216,7 +220,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> tuple[Header, Tensors]:
         raise ModelFileError(f"{shown(path)} is damaged: the header's 'isthmus' cannot be read") from None
     if type(version) is not int or version not in FORMATS:
         says = _short(str(version)[:20])
-        raise ModelFileError(
+        raise UnsupportedFileError(
             f"{shown(path)} has format {says!r}, and this isthmus reads the formats up to {FORMAT}; {_NEWER}"
         )
     if (count := _records(entry)) > _MAX_RECORDS:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from isthmus.errors import DataError, IsthmusWarning, ModelFileError
+from isthmus.errors import DataError, IsthmusWarning, ModelFileError, UnsupportedFileError
 from isthmus.estimators.autoencoder import Autoencoder
 from isthmus.estimators.loading import load_autoencoder
 from isthmus.experiments.run_folder import CHECKPOINT
@@ -40,18 +40,21 @@ class StopSignal:
 
 
 def interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
-    """The interrupted training in a folder; None if there is none. One that cannot be read is none, and a warning says so.
+    """The interrupted training in a folder; None if there is none. A damaged one is none, and a warning says so.
 
     Args:
         ae: the unfitted autoencoder, with the parameters that the training must have.
 
     Raises:
         DataError: the training there has other parameters.
+        UnsupportedFileError: its checkpoint is no damaged one: a newer isthmus may have written it.
     """
     if not (folder / CHECKPOINT).exists():
         return None
     try:
         return checked_params(load_autoencoder(folder / CHECKPOINT), ae, folder)
+    except UnsupportedFileError as error:
+        raise UnsupportedFileError(f"{error}; to train anew, remove {folder} and repeat the command") from None
     except ModelFileError as error:
         warnings.warn(f"{error}; this training begins anew", IsthmusWarning, stacklevel=2)
         return None

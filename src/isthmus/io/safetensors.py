@@ -22,7 +22,7 @@ import torch
 from pydantic_core import PydanticSerializationError, to_json
 from torch import Tensor
 
-from isthmus.errors import ModelFileError
+from isthmus.errors import ModelFileError, UnsupportedFileError
 from isthmus.io.atomic import Bytes
 from isthmus.io.files import regular, shown
 
@@ -114,9 +114,9 @@ def _read_into(file: FileIO, buffer: memoryview) -> int:
 def _regular(path: Path) -> FileIO:
     file = regular(path)
     if file == "link":
-        raise ModelFileError(f"{shown(path)} is a symbolic link; give the path of the file itself")
+        raise UnsupportedFileError(f"{shown(path)} is a symbolic link; give the path of the file itself")
     if isinstance(file, str):
-        raise ModelFileError(f"{shown(path)} is not a file; give the path of a model file")
+        raise UnsupportedFileError(f"{shown(path)} is not a file; give the path of a model file")
     return file
 
 

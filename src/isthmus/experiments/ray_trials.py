@@ -5,6 +5,7 @@ All machines see the folder of the sweep at the same path: the results, the chec
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 import warnings
@@ -31,6 +32,7 @@ _STOP = "stop"  # a file in the shared folder, which tells all tasks to write a 
 _LOOK = 1.0  # seconds between two looks for it
 _PATIENCE = 60.0  # seconds that a task has to write its checkpoint after a stop
 _MACHINES = 3  # on which a trial is tried, if they die
+_WITHOUT_PROCESSOR = 600.0  # seconds that a sweep waits for a processor in a cluster that has none
 _NO_MACHINE, _STOPPED = "its machine died or left the cluster", "it was stopped"
 
 
@@ -59,24 +61,72 @@ def in_ray(
     with connected(ray, address, jobs):
         sent, train = ray.put(packed), ray.remote(num_cpus=1, max_retries=0)(_train)
         waiting, running, lost = deque(tasks), dict[Any, Task](), Counter[int]()
+        without = _WithoutProcessor(ray)
         try:
             while waiting or running:
                 while waiting and len(running) < (jobs or len(tasks)):
                     task = waiting.popleft()
                     running[train.remote(sent, task, str(shared.resolve()))] = task
-                for each in ray.wait(list(running), timeout=_LOOK)[0]:  # so that signals are seen
+                ended = ray.wait(list(running), timeout=_LOOK)[0]  # so that signals are seen
+                yield from without.said(ended, [*running.values(), *waiting])
+                if without.too_long:
+                    _cancel(ray, running)
+                    return
+                for each in ended:
                     task = running.pop(each)
                     if _lost_machine(ray, each):
                         lost[task.number] += 1
                         if lost[task.number] < _MACHINES:
                             waiting.append(task)
-                            yield News(task.number, warning=f"{_NO_MACHINE}; the training continues on another one")
+                            yield News(
+                                task.number,
+                                warning=f"{_NO_MACHINE}; the training is tried again where a processor is free",
+                            )
                             continue
                     yield from _heard(ray, each, task)
         finally:
             if running:
                 (shared / _STOP).touch()
                 ray.wait(list(running), num_returns=len(running), timeout=_PATIENCE)
+
+
+class _WithoutProcessor:
+    """The wait for a processor in a cluster that has none: of all its machines, only one without processors is left.
+
+    Attributes:
+        too_long: whether it has taken too long.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        self._ray, self._since, self.too_long = ray, math.inf, False
+
+    def said(self, ended: Sequence[Any], left: Sequence[Task]) -> list[News]:
+        """The news of such a wait: a note when it begins, and in the end the failure of what is left.
+
+        Args:
+            ended: the tasks that have just ended.
+            left: all that have not ended before.
+        """
+        now = time.monotonic()
+        if ended or self._ray.cluster_resources().get("CPU", 0) >= 1:
+            self._since = math.inf
+            return []
+        if self._since == math.inf:
+            self._since = now
+            note = f"no machine of the Ray cluster has a processor; the sweep waits {_WITHOUT_PROCESSOR / 60:.0f} minutes for one"
+            return [News(left[0].number, warning=note)]
+        if now - self._since < _WITHOUT_PROCESSOR:
+            return []
+        self.too_long = True
+        reason = f"no machine of the Ray cluster had a processor for {_WITHOUT_PROCESSOR / 60:.0f} minutes"
+        return [News(task.number, ended=True, failed=reason) for task in left]
+
+
+def _cancel(ray: Any, running: dict[Any, Task]) -> None:
+    """Takes back tasks that have not begun."""
+    for each in running:
+        ray.cancel(each)
+    running.clear()
 
 
 def _lost_machine(ray: Any, ended: Any) -> bool:

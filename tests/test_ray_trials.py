@@ -9,10 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from isthmus import Autoencoder
+from isthmus.data import as_examples
 from isthmus.experiments.ray_trials import in_ray
+from isthmus.experiments.run_folder import reserve_folder
+from isthmus.experiments.shared_examples import pack, shared_folder
+from isthmus.experiments.trial import SweepContext
 from isthmus.experiments.trial_workers import News, Task
 
 
@@ -35,6 +40,7 @@ class Fake:
     def __init__(self, answer: Callable[[int], Any] | None, cpus: Callable[[float], float] = lambda _: 1.0) -> None:
         self.answer, self.cpus = answer, cpus
         self.given, self.now, self.cancelled = count(), 0.0, list[int]()
+        self.tasks = dict[int, Callable[[], Any]]()
         kinds = dict.fromkeys(
             ("OutOfMemoryError", "WorkerCrashedError", "RayTaskError"), type("Other", (RayError,), {})
         )
@@ -48,7 +54,12 @@ class Fake:
         return value
 
     def remote(self, **_: Any) -> Callable[[Any], Any]:
-        return lambda _: SimpleNamespace(remote=lambda *_: next(self.given))
+        return lambda train: SimpleNamespace(remote=lambda *given: self._sent(train, given))
+
+    def _sent(self, train: Callable[..., Any], given: tuple[Any, ...]) -> int:
+        number = next(self.given)
+        self.tasks[number] = lambda: train(*given)
+        return number
 
     def wait(self, references: list[int], **_: Any) -> tuple[list[int], list[int]]:
         self.now += 1
@@ -116,3 +127,25 @@ def test_a_training_whose_machine_dies_three_times_failed(heard: Callable[[Fake]
     assert sorted(set(tried)) == [0, 3, 4]
     assert [each.number for each in said if each.ended] == [1, 2, 0]
     assert said[-1].failed == "its machine died or left the cluster, 3 times"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_a_task_that_waits_for_another_one_ends_when_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(lambda reference: fake.tasks[reference]())
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setattr("time.monotonic", lambda: fake.now)
+    x = as_examples(np.random.default_rng(0).normal(size=(20, 4)))
+    context = SweepContext(x, x, tmp_path)
+    with shared_folder(tmp_path) as shared, reserve_folder(tmp_path / "size-2"):
+
+        def sleep(seconds: float) -> None:
+            fake.now += seconds
+            (shared / "stop").touch()
+
+        monkeypatch.setattr("time.sleep", sleep)
+        task = Task(0, Autoencoder(2, random_state=0), {"bottleneck.size": 2}, "task", False)
+        said = list(in_ray(pack(context, shared, same_machine=False), [task], 1, None, shared))
+    assert [each.failed for each in said] == ["it was stopped"]
+    assert fake.now < 5

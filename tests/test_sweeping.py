@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from isthmus.architectures import MLP
 from isthmus.augmentations import Crop
 from isthmus.bottlenecks import Gaussian, Identity, TopK
 from isthmus.data import as_examples
-from isthmus.errors import DataError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
+from isthmus.errors import DataError, FolderInUseError, IsthmusWarning, ModelFileError, NotPossibleError, RecordError
 from isthmus.estimators.overrides import parse_values
 from isthmus.evaluation import evaluate
+from isthmus.experiments import run_folder
 from isthmus.experiments.resumable import StopSignal
 from isthmus.experiments.trial import SweepContext, trial
 from isthmus.optimizers import SGD, AdamW
@@ -214,6 +217,32 @@ def test_a_trial_that_is_stopped_ends_after_its_step(tmp_path: Path) -> None:
     often = StopSignal(asking, 60)
     assert [often() for _ in range(5)] == [False] * 5
     assert len(asked) == 4, "asked once in a minute"
+
+
+def test_a_trial_that_another_process_ends_meanwhile_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ae, context = clone(LINEAR), SweepContext(as_examples(X), as_examples(TEST), tmp_path)
+    reserve = run_folder.reserve_folder
+
+    def late(folder: Path) -> AbstractContextManager[Path]:
+        """The other one ends between the first look and the lock."""
+        monkeypatch.setattr(run_folder, "reserve_folder", reserve)
+        assert trial(clone(ae), {"bottleneck.size": 2}, context, "", several=False).new
+        return reserve(folder)
+
+    monkeypatch.setattr(run_folder, "reserve_folder", late)
+    assert not trial(ae, {"bottleneck.size": 2}, context, "", several=False).new
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_a_trial_that_another_process_trains_is_not_looked_at(tmp_path: Path) -> None:
+    """Its checkpoint may be about to be replaced: nothing is said of it."""
+    context = SweepContext(as_examples(X), as_examples(TEST), tmp_path)
+    (tmp_path / "size-2").mkdir()
+    (tmp_path / "size-2/checkpoint.safetensors").write_bytes(b"no checkpoint")
+    with run_folder.reserve_folder(tmp_path / "size-2"), pytest.raises(FolderInUseError):
+        trial(clone(LINEAR), {"bottleneck.size": 2}, context, "", several=False)
 
 
 def test_an_interrupted_trial_resumes_to_the_same_weights(tmp_path: Path) -> None:

@@ -169,6 +169,8 @@ def _trial_after_others(task: Task, context: SweepContext) -> None:
         except FolderInUseError:
             if time.monotonic() > until:
                 raise
+        if context.stopping is not None and context.stopping():
+            raise KeyboardInterrupt
         time.sleep(_LOOK)
 
 

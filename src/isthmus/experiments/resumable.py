@@ -53,6 +53,8 @@ def interrupted(ae: Autoencoder, folder: Path) -> Autoencoder | None:
         return None
     try:
         return checked_params(load_autoencoder(folder / CHECKPOINT), ae, folder)
+    except FileNotFoundError:  # on a file system without locks another process may have ended the training since
+        return None
     except UnsupportedFileError as error:
         raise UnsupportedFileError(f"{error}; to train anew, remove {folder} and repeat the command") from None
     except ModelFileError as error:

@@ -130,6 +130,7 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
     Raises:
         DataError: its folder holds another training.
         ModelFileError: the model in its folder cannot be read.
+        FolderInUseError: another process trains it there.
     """
     state = int(ae.random_state)  # type: ignore[arg-type]  # a sweep gives each its own
     name = folder_name(values, state if several else None)
@@ -137,6 +138,15 @@ def trial(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, tit
     if folder is None:
         return Trial(values, state, *_evaluated(_trained(ae, context, title, None), context), threads=get_num_threads())
     check_folder(folder)
+    if is_trained(folder):  # complete: it does not change, and needs no lock
+        return _in_folder(ae, values, context, title, folder)
+    with run_folder.reserve_folder(folder):  # looked at once more: another task may have ended here since
+        return _in_folder(ae, values, context, title, folder)
+
+
+def _in_folder(ae: Autoencoder, values: Mapping[str, Any], context: SweepContext, title: str, folder: Path) -> Trial:
+    """The trial that is read from its folder, or resumed or trained there."""
+    state, name = int(ae.random_state), folder.name  # type: ignore[arg-type]  # a sweep gives each its own
     figures, threads = _read_figures(folder)
     if figures is not None and "diverged" in figures:
         _check_same_parameters(figures, ae, folder)
@@ -173,7 +183,7 @@ def _loaded(folder: Path) -> Autoencoder:
 
 
 def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | None) -> Autoencoder:
-    """Trains to the end. With a folder it resumes from a checkpoint there, and writes one every ten seconds."""
+    """Trains to the end. With a folder, which is locked, it resumes from a checkpoint there, and writes one every ten seconds."""
     n_features = math.prod(context.examples.values.shape[1:])
     begun = None if folder is None else interrupted(ae, folder)
     ae = begun or ae
@@ -188,11 +198,10 @@ def _trained(ae: Autoencoder, context: SweepContext, title: str, folder: Path | 
         for _ in progress:
             pass
         return ae
-    with run_folder.reserve_folder(folder):
-        contents = (folder, ae, context.origin, context.about, context.record)
-        for _ in with_checkpoints(progress, lambda: run_folder.save_checkpoint(*contents), context.stopping):
-            pass
-        run_folder.save_run(*contents)
+    contents = (folder, ae, context.origin, context.about, context.record)
+    for _ in with_checkpoints(progress, lambda: run_folder.save_checkpoint(*contents), context.stopping):
+        pass
+    run_folder.save_run(*contents)
     return ae
 
 

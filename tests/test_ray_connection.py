@@ -80,3 +80,19 @@ def test_what_ray_printed_before_an_unknown_error_is_shown(capfd: pytest.Capture
     with connected(fake_ray(printed=b"noise\n"), "auto", None):
         pass
     assert capfd.readouterr().err == ""
+
+
+def test_each_connection_has_its_own_settings_and_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep before bulk use in the same process does not decide how often its tasks are tried again."""
+    monkeypatch.delenv("RAY_task_oom_retries", raising=False)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
+    before = dict(os.environ)
+    seen = []
+    for tries in (None, 3, 5):
+        with connected(fake_ray(), None, None, tries):
+            seen.append((dict(os.environ).get("RAY_task_oom_retries"), os.environ["RAY_USAGE_STATS_ENABLED"]))
+        assert dict(os.environ) == before
+    assert seen == [(None, "1"), ("3", "1"), ("5", "1")]
+    with pytest.raises(NotPossibleError), connected(fake_ray(RuntimeError("x")), None, None, 3):
+        pass
+    assert dict(os.environ) == before

@@ -57,7 +57,7 @@ def in_ray(
     Raises:
         NotPossibleError: there is no cluster at the address.
     """
-    ray = imported_ray(0)
+    ray = imported_ray()
     with connected(ray, address, jobs):
         sent, train = ray.put(packed), ray.remote(num_cpus=1, max_retries=0)(_train)
         waiting, running, lost = deque(tasks), dict[Any, Task](), Counter[int]()

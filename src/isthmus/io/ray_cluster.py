@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
@@ -17,36 +17,38 @@ from isthmus.text import printable
 
 __all__ = ["connected", "imported_ray"]
 
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}  # which Ray reads when it connects
 _SECONDS = 5.0  # to reach a cluster
 _REFUSED = (b"InvalidAuthToken", b"Unauthenticated")  # what Ray prints; its error says only that it failed
 _TOKEN = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the token of the cluster"
 
 
-def imported_ray(tries: int) -> Any:
-    """The module `ray`, without its usage statistics.
-
-    Args:
-        tries: how often a task that dies of memory is tried again; by default of Ray without end.
+def imported_ray() -> Any:
+    """The module `ray`.
 
     Raises:
         ModuleNotFoundError: it is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_task_oom_retries", str(tries))
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     return ray
 
 
 @contextmanager
-def connected(ray: Any, address: str | None, jobs: int | None) -> Iterator[None]:
+def connected(ray: Any, address: str | None, jobs: int | None, memory_tries: int | None = None) -> Iterator[None]:
     """Inside the context this process uses Ray: the connection that it has, or a new one, which ends with the context.
+
+    A new one is without usage statistics. The variables of the environment that set this are removed at its end.
 
     Args:
         ray: from `imported_ray`.
         address: of the cluster, such as 10.0.0.1:6379 or auto; None: a local instance, which only this machine can reach.
         jobs: the cores of the local instance; None: all.
+        memory_tries: how often a task that dies of memory is tried again, if its `max_retries` is not 0; None: as Ray does,
+            without end.
 
     Raises:
         NotPossibleError: there is no cluster at the address, it does not accept this process, or Ray does not start.
@@ -58,13 +60,27 @@ def connected(ray: Any, address: str | None, jobs: int | None) -> Iterator[None]
         _check_reachable(ray, address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     local = {"address": "local", "num_cpus": jobs, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    with _kept_handler():
-        _connect(ray, address, quiet | (local if address is None else {"address": address}))
+    tries = {} if memory_tries is None else {"RAY_task_oom_retries": str(memory_tries)}
+    with _environment(_SETTINGS | tries):
+        with _kept_handler():
+            _connect(ray, address, quiet | (local if address is None else {"address": address}))
+        try:
+            yield
+        finally:
+            with _kept_handler():
+                ray.shutdown()
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Inside the context these variables are set; those that the user has set stay."""
+    ours = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        with _kept_handler():
-            ray.shutdown()
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 def _connect(ray: Any, address: str | None, options: dict[str, Any]) -> None:

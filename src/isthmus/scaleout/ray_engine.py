@@ -54,7 +54,7 @@ class RayEngine:
             NotPossibleError: there is no cluster, or its nodes do not have isthmus or the model.
         """
         ray = _ray()
-        with connected(ray, self._address, self._jobs):
+        with connected(ray, self._address, self._jobs, TRIES):
             yield from self._all(ray, opening_of(job, base), job, tasks)
 
     def _all(self, ray: Any, opening: str, job: Job, tasks: Sequence[Task]) -> Iterator[Done]:
@@ -79,7 +79,7 @@ class RayEngine:
 def _ray() -> Any:
     """The module `ray`."""
     try:
-        return imported_ray(TRIES)
+        return imported_ray()
     except ModuleNotFoundError:
         raise NotPossibleError("--engine ray needs Ray, which is not installed: pip install 'isthmus[ray]'") from None
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from isthmus import Autoencoder
+from isthmus import Autoencoder, load
+from isthmus.architectures import MLP
 from isthmus.data import as_examples
 from isthmus.experiments.ray_trials import in_ray
 from isthmus.experiments.run_folder import reserve_folder
@@ -149,3 +151,31 @@ def test_a_task_that_waits_for_another_one_ends_when_it_is_stopped(
         said = list(in_ray(pack(context, shared, same_machine=False), [task], 1, None, shared))
     assert [each.failed for each in said] == ["it was stopped"]
     assert fake.now < 5
+
+
+def test_a_training_whose_machine_dies_continues_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    ae = Autoencoder(2, architecture=MLP((8,)), epochs=4, random_state=0)
+
+    def answer(reference: int) -> Any:
+        if reference > 0:
+            monkeypatch.setattr(Autoencoder, "iter_fit", None)  # so that beginning anew is an error
+            return fake.tasks[reference]()
+        (tmp_path / "size-2").mkdir()
+        dying = clone(ae)
+        for report in dying.iter_fit(x, validation_data=x):
+            if report.epoch == 2:
+                dying.checkpoint(tmp_path / "size-2/checkpoint.safetensors")
+                raise NodeDiedError
+        raise AssertionError("it has no second epoch")
+
+    fake = Fake(answer)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    with shared_folder(tmp_path) as shared:
+        task = Task(0, ae, {"bottleneck.size": 2}, "task", False)
+        packed = pack(SweepContext(as_examples(x), as_examples(x), tmp_path), shared, same_machine=False)
+        said = list(in_ray(packed, [task], 1, None, shared))
+    assert [each.failed for each in said if each.ended] == [""]
+    assert [report.epoch for report in load(tmp_path / "size-2").history_] == [1, 2, 3, 4]

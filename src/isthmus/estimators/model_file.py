@@ -150,9 +150,7 @@ def read_file(path: str | os.PathLike[str], expected: ExpectedTensors) -> File:
     if not os.path.lexists(path):
         raise FileNotFoundError(f"no model file at {shown(path)}; write one with `isthmus train` or Autoencoder.save")
     if path.is_dir():
-        raise UnsupportedFileError(
-            f"{shown(path)} is not a file; a run's model file is model.safetensors in its folder"
-        )
+        raise UnsupportedFileError(f"{shown(path)} is not a file; a run's model file is model.safetensors in it")
     with opened(path) as contents, _newer_version_named(contents.metadata), inconsistent_as_error(path):
         header, notes = _header(path, contents.metadata)
         stored = contents.meta_tensors()
@@ -173,12 +171,10 @@ def _newer_version_named(metadata: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except ModelFileError as error:
-        found = _VERSION.search(metadata.get("isthmus", ""))
-        if found is None or _as_numbers(found[1]) <= _as_numbers(__version__) or _NEWER in str(error):
+        by = _VERSION.search(metadata.get("isthmus", ""))
+        if by is None or _as_numbers(by[1]) <= _as_numbers(__version__) or _NEWER in str(error):
             raise
-        raise UnsupportedFileError(
-            f"{error}; isthmus {found[1]} wrote it and this is {__version__}: {_NEWER}"
-        ) from None
+        raise UnsupportedFileError(f"{error}; isthmus {by[1]} wrote it and this is {__version__}: {_NEWER}") from None
 
 
 def _as_numbers(version: str) -> list[int]:

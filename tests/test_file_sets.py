@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -111,18 +112,60 @@ def test_a_pattern_without_quotes_is_named(tmp_path: Path) -> None:
     assert "quotes" not in run("score", "run", "nonsense", cwd=tmp_path).stderr
 
 
+def result(path: Path, columns: list[str] | None = None) -> Path:
+    """A result of a bulk command, as far as its record says."""
+    columns = columns or ["row", "score"]
+    key = "0123456789abcdef0123"
+    record = json.dumps({"key": key, "rows": 1, "columns": columns})
+    table = pyarrow.table({name: [1.0] for name in columns}).replace_schema_metadata({"isthmus.task": record})
+    path.mkdir(parents=True, exist_ok=True)
+    path = path / f"part-00000-{key[:16]}.parquet"
+    pyarrow.parquet.write_table(table, path)
+    return path
+
+
 def test_results_of_an_earlier_command_are_no_data(tmp_path: Path) -> None:
-    result = pyarrow.table({"a": [1.0]}).replace_schema_metadata({"isthmus.task": "{}"})
-    (tmp_path / "codes").mkdir()
-    pyarrow.parquet.write_table(result, tmp_path / "codes/part.parquet")
+    made = result(tmp_path / "codes")
     alone = file_set(tmp_path)
-    assert alone.names() == ("codes/part.parquet",)
+    assert alone.names() == (f"codes/{made.name}",)
     assert alone.notes == ("all files are results of an earlier command, and are read as data",)
     write(tmp_path, "a.npy")
     found = file_set(tmp_path)
     assert found.names() == ("a.npy",)
-    assert found.notes == ("1 entry that is a result of an earlier command was left out: part.parquet",)
+    assert found.notes == (f"1 entry that is a result of an earlier command was left out: {made.name}",)
     (tmp_path / "a.npy").unlink()
     named = pyarrow.table({"isthmus.task": [1.0]})  # a column of this name is no record
     pyarrow.parquet.write_table(named, tmp_path / "b.parquet")
     assert file_set(tmp_path).names() == ("b.parquet",)
+
+
+@pytest.mark.promise(27)
+def test_tables_that_are_made_from_results_are_data(tmp_path: Path) -> None:
+    """pyarrow copies the record of a result to each table that is made from it."""
+    made = result(tmp_path / "codes")
+    table = pyarrow.parquet.read_table(made)
+    cases = {"merged.parquet": table, made.name: table.append_column("more", [[1.0]])}
+    cases |= {f"twice-{made.name}": pyarrow.concat_tables([table, table])}
+    for number, (name, own) in enumerate(cases.items()):
+        (tmp_path / f"own{number}").mkdir()
+        pyarrow.parquet.write_table(own, tmp_path / f"own{number}" / name)
+        assert file_set(tmp_path / f"own{number}").notes == ()
+    write(tmp_path, "others/b.parquet")
+    assert len(file_set(tmp_path / "o*").files) == 4
+
+
+@pytest.mark.promise(27)
+@pytest.mark.parametrize("where", ["", "deep"])
+def test_one_array_among_results_is_not_read_alone(where: str, tmp_path: Path) -> None:
+    result(tmp_path)
+    write(tmp_path / where, "stray.npy")
+    with pytest.raises(DataError, match=r"different formats, such as .*parquet.* and .*stray\.npy|stray\.npy and"):
+        file_set(tmp_path)
+
+
+@pytest.mark.promise(27)
+def test_results_beside_tables_with_the_same_columns_are_an_error(tmp_path: Path) -> None:
+    made = result(tmp_path / "codes")
+    pyarrow.parquet.write_table(pyarrow.table({"score": [1.0], "row": [0]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=rf"{made.name} is a result .*a\.parquet has the same columns: give a pattern"):
+        file_set(tmp_path)

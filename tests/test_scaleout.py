@@ -350,6 +350,28 @@ def test_other_files_among_the_results_are_an_error(case: str, models: Path, inp
     assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
 
 
+@pytest.mark.promise(30)
+@pytest.mark.parametrize("case", ["merged", "copy", "same name"])
+def test_tables_that_the_user_makes_from_results_are_not_removed(
+    case: str, models: Path, inputs: Path, tmp_path: Path
+) -> None:
+    """They have the record of the results, as pyarrow copies it."""
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    bulk(model, inputs, out)
+    first = next(out.glob("part-1-*.parquet"))
+    made = first if case == "same name" else out / f"{case}.parquet"
+    if case == "copy":
+        made.write_bytes(first.read_bytes())
+    else:
+        own = pyarrow.parquet.read_table(first)
+        pyarrow.parquet.write_table(own.append_column("mine", own["row"]), made)
+    pyarrow.parquet.write_table(table(7, 30), inputs / "part-1.parquet")
+    content = made.read_bytes()
+    with pytest.raises(errors.DataError, match=rf"{made.name} is no result of this command"):
+        bulk(model, inputs, out)
+    assert made.read_bytes() == content
+
+
 def test_names_that_collide_are_an_error_before_the_work(models: Path, inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(errors.RecordError, match="column 'a'"):
         bulk(models / "ae.safetensors", inputs, tmp_path / "out", "reconstruct", keep=["a"])

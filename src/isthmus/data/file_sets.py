@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from isthmus.data.folder_columns import Partition, partitions_of
 from isthmus.data.images.formats import is_image
-from isthmus.data.result_files import is_result
+from isthmus.data.result_files import check_apart, result_of
 from isthmus.errors import DataError
 from isthmus.io.files import shown
 from isthmus.text import printable
@@ -222,11 +222,17 @@ def _without(found: Collection[Path], results: Path | None, left_out: _LeftOut) 
 
 def _without_earlier(files: list[Path], left_out: _LeftOut) -> list[Path]:
     """The files that are no results of an earlier bulk command, whose rows would count twice; all if there are no others."""
-    tables = [file for file in files if _FORMATS.get(file.suffix.lower()) == "parquet"]
-    earlier = dict.fromkeys(file for file in tables if is_result(file))
-    if not any(file.suffix.lower() in _FORMATS for file in files if file not in earlier):
+    kinds = {file: _FORMATS.get(file.suffix.lower()) for file in files}
+    earlier = dict.fromkeys(file for file, kind in kinds.items() if kind == "parquet" and result_of(file) is not None)
+    others = [file for file, kind in kinds.items() if kind is not None and file not in earlier]
+    if not others:
         left_out.all_earlier = bool(earlier)
         return files
+    tables = [file for file in others if kinds[file] == "parquet"]
+    if earlier:
+        check_apart(earlier, tables)
+    if not tables and any(other.is_relative_to(file.parent) for file in earlier for other in others):
+        return files  # one array among results does not say that it alone is meant
     left_out.earlier |= earlier
     return [file for file in files if file not in earlier]
 

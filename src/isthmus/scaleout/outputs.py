@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from isthmus.data.result_files import RECORD
+from isthmus.data.result_files import recorded, result_of
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError
 from isthmus.io.files import regular, shown
@@ -40,7 +39,7 @@ class Inventory(NamedTuple):
     outdated: tuple[Path, ...]
 
 
-def record_of(job: Job, task: Task, base: str) -> dict[str, Any]:
+def record_of(job: Job, task: Task, base: str, columns: Sequence[str]) -> dict[str, Any]:
     """What the file of a result says of itself."""
     return {
         "key": task.key,
@@ -49,6 +48,7 @@ def record_of(job: Job, task: Task, base: str) -> dict[str, Any]:
         "file": task.name,
         "first": task.first,
         "rows": task.rows,
+        "columns": [*columns],
     }
 
 
@@ -60,7 +60,7 @@ def is_done(path: Path, task: Task) -> bool:
         if isinstance(file, str):
             return False
         with file, arrow.parquet.ParquetFile(file, page_checksum_verification=True) as table:
-            record = _record(table)
+            record = recorded(table)
             if record is None or record.get("key") != task.key or table.metadata.num_rows != task.rows:
                 return False
             return sum(len(batch) for batch in table.iter_batches(use_threads=False)) == task.rows
@@ -92,7 +92,7 @@ def inventory(job: Job, tasks: Sequence[Task], base: str, names: Collection[str]
                 raise DataError(f"{shown(path)} is not a regular file: remove it")
             there.append(entry.name)
             continue
-        record = _record_in(path) if entry.is_file(follow_symlinks=False) else None
+        record = result_of(path) if entry.is_file(follow_symlinks=False) else None
         if record is None:
             raise DataError(
                 f"{shown(path)} is no result of this command: choose another folder for --out, or move it away"
@@ -117,22 +117,3 @@ def _check_job(job: Job, record: Mapping[str, Any], path: Path) -> None:
         raise DataError(
             f"{shown(path)} is the result of {_WORDS[different]}: choose another folder for --out, or remove what is there"
         )
-
-
-def _record_in(path: Path) -> dict[str, Any] | None:
-    """The record of a file; None if it has none."""
-    arrow = pyarrow()
-    try:
-        file = regular(path)
-        if isinstance(file, str):
-            return None
-        with file, arrow.parquet.ParquetFile(file) as table:
-            return _record(table)
-    except (arrow.ArrowException, OSError, ValueError):
-        return None
-
-
-def _record(table: Any) -> dict[str, Any] | None:
-    content = (table.schema_arrow.metadata or {}).get(RECORD)
-    record = None if content is None else json.loads(content)
-    return record if isinstance(record, dict) else None

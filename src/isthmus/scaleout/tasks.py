@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from isthmus.data.result_files import result_ending
 from isthmus.scaleout.inputs import InputFile
 from isthmus.scaleout.job import Job, hash_of
 
@@ -77,7 +78,7 @@ def _tasks(job: Job, file: InputFile) -> Iterator[Task]:
         stem = _UNREADABLE.sub("-", str(PurePosixPath(file.name).with_suffix(""))).lstrip("._-")[:_STEM] or "rows"
         yield Task(
             str(file.path), file.name, file.kind, file.size, file.mtime_ns, file.footer, blocks.start, blocks.stop,
-            first, rows, key, f"{stem}-{number:05d}-{key[:16]}.parquet", file.constants,
+            first, rows, key, f"{stem}-{number:05d}{result_ending(key)}", file.constants,
         )  # fmt: skip
         first += rows
 

@@ -135,11 +135,11 @@ class _Sink(io.RawIOBase):
 
 def _content(job: Job, task: Task, computation: Computation, base: str) -> Iterator[bytes]:
     """The bytes of the file of a result. Neither all rows nor the whole file are in memory at once."""
-    sink, writer, rows = _Sink(), None, 0
-    record = {RECORD: json.dumps(record_of(job, task, base)).encode()}
+    sink, writer, rows, record = _Sink(), None, 0, dict[bytes, bytes]()
     for part in _parts(job, task, computation):
         table = _result(job, task, computation, part)
         if writer is None:
+            record[RECORD] = json.dumps(record_of(job, task, base, table.column_names)).encode()
             schema = table.schema.with_metadata(record)
             writer = pyarrow().parquet.ParquetWriter(sink, schema, write_page_checksum=True)
         writer.write_table(table.replace_schema_metadata(record).cast(schema))

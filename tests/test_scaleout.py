@@ -235,6 +235,18 @@ def test_numbers_are_read_from_columns_of_other_types(models: Path, inputs: Path
     np.testing.assert_array_equal(codes_of(union(tmp_path / "out"))[: 2 * ROWS], expected)
 
 
+def test_numbers_with_a_dictionary_are_numbers(models: Path, tmp_path: Path) -> None:
+    """pandas writes categories so."""
+    (tmp_path / "in").mkdir()
+    for number in range(FILES):
+        part = table(number)
+        part = part.set_column(3, "c", part["c"].dictionary_encode())
+        with pyarrow.ipc.new_file(tmp_path / f"in/{number}.arrow", part.schema) as writer:
+            writer.write_table(part)
+    assert bulk(models / "ae.safetensors", tmp_path / "in", tmp_path / "out").complete
+    np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected_codes(models))
+
+
 def test_a_column_that_would_be_lost_is_an_error(models: Path, tmp_path: Path) -> None:
     (tmp_path / "c=7").mkdir()
     pyarrow.parquet.write_table(table(0), tmp_path / "c=7/part.parquet")

@@ -218,16 +218,18 @@ def test_names_that_are_not_utf8_are_read(models: Path, inputs: Path, tmp_path: 
     assert sorted(union(tmp_path / "out")["key"].to_pylist()) == sorted(keys_of(0, 1, 2))
 
 
-def test_a_conditional_model_takes_the_labels_of_each_file(inputs: Path, tmp_path: Path) -> None:
+@pytest.mark.promise(26)
+@pytest.mark.parametrize("classes", [["x", "y"], [False, True]])
+def test_a_conditional_model_takes_the_labels_of_each_file(classes: list[Any], inputs: Path, tmp_path: Path) -> None:
     X = table(9, 200).drop_columns(["key", "c"])
-    labels = np.random.default_rng(0).choice(["x", "y"], 200)
+    labels = np.random.default_rng(0).choice(classes, 200)
     net = isthmus.architectures.Conditional(isthmus.architectures.MLP([4]))
     ae = isthmus.Autoencoder(2, architecture=net, epochs=1, random_state=0).fit(X, labels)
     ae.save(tmp_path / "ae.safetensors")
     given = list[Any]()
     for number in range(FILES):
         part = table(number).drop_columns("c")
-        words = np.random.default_rng(number).choice(["x", "y"], ROWS)
+        words = np.random.default_rng(number).choice(classes, ROWS)
         pyarrow.parquet.write_table(part.append_column("word", [words.tolist()]), inputs / f"part-{number}.parquet")
         given.append((part.drop_columns("key"), words))
     options = ReadOptions(labels="word")

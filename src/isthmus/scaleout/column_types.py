@@ -8,7 +8,21 @@ from isthmus.data.tables.arrow import pyarrow
 from isthmus.data.tables.column_kinds import is_text
 from isthmus.errors import DataError
 
-__all__ = ["as_columns", "as_numbers"]
+__all__ = ["as_columns", "as_numbers", "decoded"]
+
+
+def decoded(table: Any) -> Any:
+    """The table with plain columns in place of dictionaries, such as those of categories of pandas, as the reader of one file gives them.
+
+    Args:
+        table: a pyarrow table.
+    """
+    arrow = pyarrow()
+    for place, field in enumerate(table.schema):
+        if arrow.types.is_dictionary(field.type):
+            parts = [part.dictionary.take(part.indices) for part in table.column(place).chunks]
+            table = table.set_column(place, field.name, arrow.chunked_array(parts, field.type.value_type))
+    return table
 
 
 def as_numbers(table: Any, labels: str | None = None) -> Any:
@@ -16,20 +30,20 @@ def as_numbers(table: Any, labels: str | None = None) -> Any:
 
     Args:
         table: a pyarrow table.
-        labels: the column of labels, which may hold text too.
+        labels: the column of labels, which stays as it is.
 
     Raises:
         DataError: a column holds no numbers.
     """
     types = pyarrow().types
     for place, field in enumerate(table.schema):
-        if types.is_integer(field.type) or types.is_floating(field.type):
+        if field.name == labels or types.is_integer(field.type) or types.is_floating(field.type):
             continue
         if types.is_boolean(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pyarrow().uint8()))
         elif types.is_null(field.type) or types.is_decimal(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(pyarrow().float64()))
-        elif field.name != labels:
+        else:
             what = "text" if is_text(field.type) else str(field.type)
             raise DataError(
                 f"column {field.name!r} holds {what}, and the model was trained on numbers: correct it, or leave it out"

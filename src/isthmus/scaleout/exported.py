@@ -11,7 +11,7 @@ import numpy as np
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, NotPossibleError
 from isthmus.runtime import load
-from isthmus.scaleout.column_types import as_columns, as_numbers
+from isthmus.scaleout.column_types import as_columns, as_numbers, decoded
 from isthmus.scaleout.computation import (
     DETECTED,
     Computation,
@@ -104,6 +104,7 @@ class ExportedComputation(Computation):
 
     def _typed(self, table: Any) -> Any:
         """The columns with the types that the model of a run gets too; marks of missing values are null."""
+        table = decoded(table)
         if not self._columns:
             return as_numbers(without_missing(table, self._options.na_values), self._options.labels)
         dates = {port.column for port in self._columns if port.kind == "date"}

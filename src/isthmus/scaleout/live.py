@@ -23,7 +23,7 @@ from isthmus.estimators.conformal import conformal_p_values
 from isthmus.estimators.outlier_detector import OutlierDetector
 from isthmus.estimators.shape_check import check_shape_and_columns
 from isthmus.experiments import run_data, run_folder, run_labels
-from isthmus.scaleout.column_types import as_columns, as_numbers
+from isthmus.scaleout.column_types import as_columns, as_numbers, decoded
 from isthmus.scaleout.computation import (
     DETECTED,
     Computation,
@@ -146,6 +146,7 @@ class LiveComputation(Computation):
 
     def _table(self, table: Any) -> Any:
         """The columns as the reader of one file gives them: marks of missing values are null, and truths among numbers are 0 and 1."""
+        table = decoded(table)
         if self._reused.table is not None:
             return without_missing(as_columns(table), self._options.na_values, self._dates)
         return as_numbers(without_missing(table, self._options.na_values), self._options.labels)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from test_cli import run
 from test_scaleout import FILES, ROWS, Here, bulk, codes_of, expected_codes, table, union
 from test_scaleout import inputs as inputs  # a fixture
 from test_scaleout import models as models  # a fixture
@@ -22,6 +23,7 @@ from test_scaleout import models as models  # a fixture
 import isthmus
 from isthmus import errors
 from isthmus.data.options import ReadOptions
+from isthmus.io.atomic import lock_folder, remove_leftovers, temporary_file
 from isthmus.io.memory_limit import get_memory_limit, set_memory_limit
 from isthmus.scaleout.driver import Bulk, files_of, finished, prepare
 from isthmus.scaleout.job import Job, Verb
@@ -254,3 +256,41 @@ def test_results_of_processes_that_ended_before_they_said_so_are_counted(
     assert (result.done, result.skipped) == (FILES, 0)
     assert (result.rows, result.rows_there) == (FILES * ROWS, 0)
     assert bulk(models / "ae.safetensors", inputs, tmp_path / "out").rows_there == FILES * ROWS
+
+
+@pytest.mark.promise(30)
+def test_detectors_of_two_commands_in_one_folder_are_apart(models: Path, tmp_path: Path) -> None:
+    save = isthmus.load(models / "detector.safetensors").save
+    with temporary_file(tmp_path, save) as first:
+        with temporary_file(tmp_path, save) as second:
+            remove_leftovers(tmp_path)
+            assert sorted(tmp_path.iterdir()) == sorted([first, second])
+        assert list(tmp_path.iterdir()) == [first]
+        content = first.read_bytes()
+    assert list(tmp_path.iterdir()) == []
+    first.write_bytes(content)  # as a killed process leaves it
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_detector_that_another_process_removes_is_written_again(tmp_path: Path) -> None:
+    def save(path: Path) -> None:
+        saved.append(path)
+        if len(saved) > 1:
+            path.write_bytes(b"detector")
+
+    saved = list[Path]()
+    with temporary_file(tmp_path, save) as path:
+        assert (path.read_bytes(), len(saved)) == (b"detector", 2)
+
+
+@pytest.mark.thorough
+@pytest.mark.promise(30)
+def test_a_second_detect_leaves_the_folder_of_the_first_as_it_is(models: Path, inputs: Path, tmp_path: Path) -> None:
+    with lock_folder(tmp_path / "out"):
+        (tmp_path / "out/.detector.safetensors").write_bytes(b"of the first")
+        pyarrow.parquet.write_table(table(9, 200), tmp_path / "normal.parquet")
+        words = ["--data", str(inputs), "--normal", "normal.parquet", "--out", "out", "--jobs", "1"]
+        done = run("detect", str(models / "ae.safetensors"), *words, cwd=tmp_path)
+        assert "another process is writing into" in done.stderr
+        assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [b"of the first"]

@@ -31,6 +31,7 @@ def _detector_of(task: BulkTask, arguments: dict[str, Any]) -> Iterator[Path | N
     from isthmus.estimators.autoencoder import Autoencoder
     from isthmus.estimators.outlier_detector import OutlierDetector
     from isthmus.experiments import run_data, run_folder
+    from isthmus.io.atomic import temporary_file
 
     run, save = task.run, arguments.pop("save")
     options = _threshold_options(arguments.pop("false_alarm_rate"), arguments.pop("contamination"))
@@ -50,15 +51,14 @@ def _detector_of(task: BulkTask, arguments: dict[str, Any]) -> Iterator[Path | N
     examples = normal_examples(run, opened, task.data_options, normal)
     print_notes([each for each in examples.notes if each], task.bulk.as_json)
     task.out.mkdir(parents=True, exist_ok=True)
-    path = save or task.out / ".detector.safetensors"  # where all workers see it
-    try:
-        detector = calibrated(run, opened, examples, new, task.bulk.as_json)
-        _print_threshold(detector, task.bulk.as_json)
-        detector.save(path)
+    detector = calibrated(run, opened, examples, new, task.bulk.as_json)
+    _print_threshold(detector, task.bulk.as_json)
+    if save is not None:
+        detector.save(save)
+        yield save
+        return
+    with temporary_file(task.out, detector.save) as path:  # where all workers see it
         yield path
-    finally:
-        if save is None:
-            path.unlink(missing_ok=True)
 
 
 @takes_data

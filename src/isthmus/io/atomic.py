@@ -10,7 +10,7 @@ import stat
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -27,6 +27,7 @@ __all__ = [
     "lock_folder",
     "remove_leftovers",
     "replace_file",
+    "temporary_file",
 ]
 
 Bytes: TypeAlias = bytes | memoryview
@@ -63,6 +64,31 @@ def replace_file(target: Path, content: Bytes | Iterable[Bytes]) -> None:
         _unlink(part, target)
         raise
     _fsync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def temporary_file(folder: Path, save: Callable[[Path], object]) -> Iterator[Path]:
+    """A context with a file that no other process replaces or removes. It is removed at the end; after a kill, by `remove_leftovers`.
+
+    Args:
+        folder: where the file is.
+        save: writes the file to a path.
+    """
+    path, file = folder / f".isthmus-{secrets.token_hex(4)}-{secrets.token_hex(4)}.part", None
+    try:
+        while file is None:
+            save(path)
+            with contextlib.suppress(FileNotFoundError):
+                file = open(path, "rb")  # noqa: SIM115  # its lock is held until the end
+                _lock(file, wait=True)
+                if not os.fstat(file.fileno()).st_nlink:  # another process removed it before it was locked
+                    file.close()
+                    file = None
+        yield path
+    finally:
+        if file is not None:
+            file.close()
+        path.unlink(missing_ok=True)
 
 
 def check_writable(target: Path) -> None:

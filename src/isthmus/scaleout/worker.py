@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import secrets
 import sys
 import threading
 from functools import cached_property
@@ -30,13 +31,17 @@ READY = "ready"
 
 
 def opening_of(job: Job, base: str) -> str:
-    """What a process that does tasks gets first, as JSON: with the memory limit of this process.
+    """What a process that does tasks gets first, as JSON: with the memory limit of this process, and other words in each run.
+
+    A process of Ray may serve several runs. What it could not open in one, it tries again in the next.
 
     Args:
         job: the job.
         base: the folder of all files.
     """
-    return json.dumps({"job": job.to_json(), "base": base, "max_memory": get_memory_limit()})
+    return json.dumps(
+        {"job": job.to_json(), "base": base, "max_memory": get_memory_limit(), "run": secrets.token_hex(8)}
+    )
 
 
 class Opening:
@@ -55,12 +60,14 @@ class Opening:
     @property
     def computation(self) -> Computation:
         """The model, with the job's number of threads. One that cannot be opened is not tried again for the next task."""
-        if isinstance(self._opened, IsthmusError):
-            raise self._opened
+        if isinstance(self._opened, str):
+            raise IsthmusError(
+                self._opened
+            )  # a new one, as an error keeps the frames of each task that it is raised in
         return self._opened
 
     @cached_property
-    def _opened(self) -> Computation | IsthmusError:
+    def _opened(self) -> Computation | str:
         if self.job.runtime == "torch":
             import torch
 
@@ -68,7 +75,7 @@ class Opening:
         try:
             return open_computation(self.job)
         except IsthmusError as error:
-            return error
+            return str(error)
 
 
 def attempt(opening: Opening, text: str) -> Done:

@@ -173,6 +173,35 @@ def test_columns_in_the_names_of_folders_are_columns(models: Path, tmp_path: Pat
     np.testing.assert_array_equal(codes_of(found), expected)
 
 
+def in_folders(base: Path, *values: str) -> None:
+    """A file in each of the folders, without the column that their names hold."""
+    for number, value in enumerate(values):
+        (base / f"c={value}").mkdir(parents=True, exist_ok=True)
+        path = base / f"c={value}/part.parquet"
+        if not path.exists():
+            pyarrow.parquet.write_table(table(number).drop_columns("c"), path)
+
+
+@pytest.mark.promise(26)
+def test_values_in_the_names_of_folders_are_copied_as_they_are(models: Path, tmp_path: Path) -> None:
+    model, out = models / "ae.safetensors", tmp_path / "out"
+    in_folders(tmp_path / "in", "2", "10")
+    bulk(model, tmp_path / "in", out, keep=["c"])
+    first = union(out)
+    assert set(first["c"].to_pylist()) == {2, 10}
+    in_folders(tmp_path / "in", "2", "10", "03")  # a text, so that 2 and 10 are texts too
+    notes = list[str]()
+    assert bulk(model, tmp_path / "in", out, keep=["c"], notes=notes).done == 3
+    found = union(out)
+    assert set(found["c"].to_pylist()) == {"2", "10", "03"}
+    codes = [tuple(each) for each in codes_of(found)]
+    assert {tuple(each) for each in codes_of(first)} < set(codes)  # to the model they are numbers
+    in_folders(tmp_path / "in", "2", "10", "03", "north")
+    result = bulk(model, tmp_path / "in", out, keep=["c"])
+    assert [failure.where for failure in result.failures] == [f"c=north/part.parquet, rows 0 to {ROWS - 1}"]
+    assert result.skipped == 3
+
+
 @pytest.mark.thorough
 def test_arrays_are_read_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("isthmus.scaleout.inputs._SLICE", 30)

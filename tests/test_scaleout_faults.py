@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,28 @@ def test_a_conditional_model_takes_the_labels_of_each_file(classes: list[Any], i
     np.testing.assert_array_equal(codes_of(union(tmp_path / "out")), expected)
 
 
+@pytest.mark.promise(26)
+@pytest.mark.parametrize("classes", [["01", "10"], [1, 10]])
+def test_labels_in_the_names_of_folders_have_the_type_of_the_classes(classes: list[Any], tmp_path: Path) -> None:
+    X = table(9, 200).drop_columns(["key", "c"])
+    net = isthmus.architectures.Conditional(isthmus.architectures.MLP([4]))
+    ae = isthmus.Autoencoder(2, architecture=net, epochs=1, random_state=0).fit(X, np.array(classes * 100))
+    ae.save(tmp_path / "ae.safetensors")
+    part = table(0).drop_columns(["key", "c"])
+    (tmp_path / "in/site=10").mkdir(parents=True)
+    pyarrow.parquet.write_table(part, tmp_path / "in/site=10/part.parquet")
+    for more in ([], ["01", "north"]):  # other folders change nothing for this one
+        for name in more:
+            (tmp_path / f"in/site={name}").mkdir()
+            pyarrow.parquet.write_table(part, tmp_path / f"in/site={name}/part.parquet")
+        out = tmp_path / f"out{len(more)}"
+        found = job_of("encode", tmp_path / "ae.safetensors", out, ReadOptions(labels="site"), runtime="torch")
+        result = finished(prepare(found.job, files_of(tmp_path / "in", out)), Here(), print, quiet=True)
+        assert [failure.where.partition("/")[0] for failure in result.failures] == [f"site={name}" for name in more[1:]]
+        made = pyarrow.parquet.read_table(next(out.glob("site=10-*")))
+        np.testing.assert_array_equal(codes_of(made), ae.encode(part, [classes[1]] * ROWS))
+
+
 @pytest.mark.promise(30)
 def test_results_of_processes_that_ended_before_they_said_so_are_counted(
     models: Path, inputs: Path, tmp_path: Path
@@ -282,6 +305,28 @@ def test_a_detector_that_another_process_removes_is_written_again(tmp_path: Path
     saved = list[Path]()
     with temporary_file(tmp_path, save) as path:
         assert (path.read_bytes(), len(saved)) == (b"detector", 2)
+
+
+@pytest.mark.promise(30)
+def test_a_model_that_cannot_be_opened_is_tried_again_in_the_next_run(
+    models: Path, inputs: Path, tmp_path: Path
+) -> None:
+    """Processes of Ray serve the runs of several commands, and keep what they opened for the same text."""
+    model = tmp_path / "ae.safetensors"
+    content = (models / "ae.safetensors").read_bytes()
+    model.write_bytes(content)
+    job = plan_of(model, inputs, tmp_path / "out").job
+    model.write_bytes(content[:-1])
+    kept = lru_cache(maxsize=1)(Opening)
+    text = opening_of(job, "")
+    raised = list[errors.IsthmusError]()
+    for _ in range(2):
+        with pytest.raises(errors.IsthmusError, match=r"ae\.safetensors") as caught:
+            _ = kept(text).computation
+        raised.append(caught.value)
+    assert raised[0] is not raised[1]  # each has the frames of its own task alone
+    model.write_bytes(content)
+    assert kept(opening_of(job, "")).computation.names == ("code_0", "code_1")
 
 
 @pytest.mark.thorough

@@ -11,7 +11,7 @@ from isthmus.errors import DataError
 from isthmus.io.files import shown
 from isthmus.text import printable
 
-__all__ = ["Partition", "partitions_of", "text_of_folder"]
+__all__ = ["Partition", "partitions_of", "text_of_folder", "value_of_folder"]
 
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,17}|0\d{1,17})", re.ASCII)
 _MISSING = "__HIVE_DEFAULT_PARTITION__"  # the folder of rows without a value
@@ -34,6 +34,11 @@ class Partition(NamedTuple):
     def are_texts(self) -> bool:
         """Whether the values are texts."""
         return any(isinstance(value, str) for value in self.values)
+
+    @property
+    def kept(self) -> tuple[int | str | None, ...]:
+        """Its values as labels and IDs: texts if a number would lose a leading zero."""
+        return self.texts if self.padded else self.values
 
     @property
     def padded(self) -> bool:
@@ -75,6 +80,16 @@ def text_of_folder(path: Path, name: str) -> str | None:
     """
     pairs = [part.partition("=")[::2] for part in path.parts[:-1] if "=" in part]
     return next(_text(value) for own, value in reversed(pairs) if unquote(own) == name)
+
+
+def value_of_folder(path: Path, name: str) -> int | str | None:
+    """The value of a column in the names of the folders of a file: a whole number if it is one, else a text.
+
+    Args:
+        path: of the file.
+        name: of the column.
+    """
+    return _values([text_of_folder(path, name)])[0]
 
 
 def _partition(name: str, number: int, pairs: list[list[tuple[str, str]]]) -> Partition:

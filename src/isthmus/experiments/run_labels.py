@@ -19,6 +19,7 @@ __all__ = [
     "GivenLabels",
     "check_labels",
     "context_labels",
+    "has_text_classes",
     "is_conditional",
     "parse_label",
     "training_labels",
@@ -68,6 +69,12 @@ def is_conditional(ae: Autoencoder) -> bool:
     """Whether inference requires y."""
     architecture = ae.architecture_ if ae.__sklearn_is_fitted__() else ae.architecture
     return getattr(architecture, "context", None) is not None
+
+
+def has_text_classes(ae: Autoencoder) -> bool:
+    """Whether a fitted autoencoder has seen classes that are texts."""
+    classes = ae.classes_
+    return classes is not None and all(isinstance(each, str) for each in classes.tolist())
 
 
 def check_labels(ae: Autoencoder, dataset: Dataset) -> None:

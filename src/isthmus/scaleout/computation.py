@@ -25,7 +25,7 @@ class Computation(ABC):
         names: of the columns that it computes, in order.
         id: the name of the column with the ids of rows; None without one.
         width: the values of an example.
-        texts: the names of the columns whose categories are texts.
+        texts: the names of the columns whose categories or classes are texts.
     """
 
     texts: Collection[str] = ()

@@ -55,8 +55,11 @@ class ExportedComputation(Computation):
             )
         ports = manifest.parts[part]
         self._columns = [port for port in ports.inputs if port.kind]
-        self.texts = [port.column for port in self._columns if port.dtype == "string"]
         self._conditional = any(port.name == "y" for port in ports.inputs)
+        labels = (
+            [self._options.labels] if any(port.name == "y" and port.dtype == "string" for port in ports.inputs) else []
+        )
+        self.texts = [*(port.column for port in self._columns if port.dtype == "string"), *filter(None, labels)]
         self._outputs = ports.outputs
         self.names = {
             "encode": code_names(manifest.code_shape),

@@ -41,7 +41,8 @@ class InputFile(NamedTuple):
         columns: the names of the columns; None for an array.
         types: what each of them holds.
         width: the values of a row.
-        constants: the columns in the names of its folders, such as year=2024/: names and values. `columns` has them too.
+        constants: the columns in the names of its folders, such as year=2024/: names and values, as they are
+            copied to the results. `columns` has them too.
     """
 
     path: Path
@@ -92,7 +93,7 @@ def describe(files: FileSet, number: int) -> InputFile:
         (None, ()) if schema is None else (_unique(tuple(schema.names), path), tuple(map(str, schema.types)))
     )
     name = path.relative_to(files.base).as_posix()
-    constants = tuple((each.name, each.values[number]) for each in files.partitions)
+    constants = tuple((each.name, each.kept[number]) for each in files.partitions)
     twice = next((each for each, _ in constants if each in (columns or ())), None)
     if twice is not None:
         raise DataError(

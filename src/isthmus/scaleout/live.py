@@ -75,9 +75,10 @@ class LiveComputation(Computation):
         features = tuple(map(str, getattr(ae, "_features", ())))
         self._features = tuple(table.names) if table is not None else features
         self._dates = set() if table is None else {each.name for each in table.columns if each.kind == "date"}
-        self.texts = () if table is None else table.texts
         self._reused = run_data.reused_by(ae, self._options, ae.shape_)
         self._conditional = run_labels.is_conditional(ae)
+        labels = [self._options.labels] if self._conditional and run_labels.has_text_classes(ae) else []
+        self.texts = [*(() if table is None else table.texts), *filter(None, labels)]
         self.id, self.width = self._options.id, max(1, math.prod(ae.shape_))
         self.names = self._names(ae)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from isthmus.data.result_files import result_ending
 from isthmus.scaleout.inputs import InputFile
@@ -33,7 +33,8 @@ class Task(NamedTuple):
         rows: the number of rows.
         key: the hash of the task and of its job.
         out: the name of the file of the result.
-        constants: the columns in the names of the folders of the file, as names and values.
+        constants: the columns in the names of the folders of the file, as names and values, which are
+            copied to the results.
     """
 
     path: str
@@ -65,7 +66,7 @@ def _tasks(job: Job, file: InputFile) -> Iterator[Task]:
     first = 0
     for number, blocks in enumerate(_parts(file.sizes, file.width)):
         rows = sum(file.sizes[block] for block in blocks)
-        described = {
+        described: dict[str, Any] = {
             "file": file.name,
             "size": file.size,
             "mtime_ns": file.mtime_ns,
@@ -74,6 +75,8 @@ def _tasks(job: Job, file: InputFile) -> Iterator[Task]:
             "first": first,
             "rows": rows,
         }
+        if file.constants:  # a folder that is added can change numbers to texts
+            described["constants"] = [list(each) for each in file.constants]
         key = hash_of(job.identity() | described)
         stem = _UNREADABLE.sub("-", str(PurePosixPath(file.name).with_suffix(""))).lstrip("._-")[:_STEM] or "rows"
         yield Task(

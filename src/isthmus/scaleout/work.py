@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from isthmus.data.folder_columns import text_of_folder
+from isthmus.data.folder_columns import text_of_folder, value_of_folder
 from isthmus.data.result_files import RECORD
 from isthmus.data.tables.arrow import pyarrow
 from isthmus.errors import DataError, IsthmusError, IsthmusWarning
@@ -168,7 +168,7 @@ def _parts(job: Job, task: Task, computation: Computation) -> Iterator[Rows]:
     for part in rows_of(path, task.kind, blocks, task.first, at_once, columns):
         table = part.values
         for name in filter(wanted.__contains__, constants):
-            value = text_of_folder(path, name) if name in computation.texts else constants[name]
+            value = (text_of_folder if name in computation.texts else value_of_folder)(path, name)
             table = table.append_column(name, pyarrow().array([value] * len(table)))
         yield Rows(part.first, table)
 
@@ -223,7 +223,8 @@ def _result(job: Job, task: Task, computation: Computation, part: Rows) -> Any:
         lacking = next((name for name in names if name not in there), None)
         if lacking is not None:
             raise DataError(f"{task.name} has no column {lacking!r}, which --keep names: leave it out, or add it")
-        columns = {name: values.column(name) for name in names}
+        constants = {name: arrow.array([value] * count) for name, value in task.constants}  # not as the model has them
+        columns = {name: constants[name] if name in constants else values.column(name) for name in names}
         part = Rows(part.first, values.select(computation.wanted(there)))
     columns[ROW] = arrow.array(np.arange(part.first, part.first + count))
     made: Mapping[str, Any] = _computed(task, computation, part, count)

@@ -63,7 +63,9 @@ def test_trainings_of_a_node_that_is_killed_continue_on_another(tmp_path: Path, 
     code, output, said = ended(process)
     nodes.tell("add")
     assert code == 0, said
-    assert said.count("its machine died or left the cluster; the training is tried again where a processor is free") == 1, said
+    assert (
+        said.count("its machine died or left the cluster; the training is tried again where a processor is free") == 1
+    ), said
     assert "3 runs (3 trained now)" in output
     code, _, said = ended(started(tmp_path, 30, "--out", "one", "--jobs", "1"))
     assert code == 0, said

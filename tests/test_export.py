@@ -206,6 +206,9 @@ def test_a_conditional_autoencoder_takes_y(labels: Any, tmp_path: Path) -> None:
     X = np.asarray(data.digits().train[:100])
     y = np.random.default_rng(0).normal(size=100) if labels is None else np.array(labels)[np.arange(100) % 3]
     ae = Autoencoder(4, kind="images", architecture=Conditional(MLP((8,))), epochs=1, random_state=0).fit(X, y)
+    for given in ({}, {"X": X}):
+        with pytest.raises(NotPossibleError, match="conditional: pass X and y"):
+            ae.export(tmp_path / "out", **given)
     ae.export(tmp_path / "out", X=X, y=y)
     model = isthmus.runtime.load(tmp_path / "out")
     assert close(model.reconstruct(X[:9], y[:9]), ae.reconstruct(X[:9], y[:9]))

@@ -133,6 +133,8 @@ def check_target(target: Path) -> None:
 
 def _examples(ae: Autoencoder, X: Any, y: Any) -> Examples:
     """Examples as the model takes them, at most `_MOST_EXAMPLES`."""
+    if y is None and ae._require_fitted().context is not None and ae.model_.architecture.context is not None:
+        raise NotPossibleError("the autoencoder is conditional: pass X and y, examples to compare on")
     if X is None:
         extent = ae.model_.extent
         if extent is None:
@@ -144,8 +146,6 @@ def _examples(ae: Autoencoder, X: Any, y: Any) -> Examples:
         if classes:
             values = np.where(np.asarray(classes) > 0, np.floor(values), values)
         dtype = np.float64 if ae.model_.shift.dtype == torch.float64 else np.float32
-        if ae._require_fitted().context is not None and ae.model_.architecture.context is not None:
-            raise NotPossibleError("the autoencoder is conditional: pass X and y, examples to compare on")
         table = ae._require_fitted().table
         return Examples(values.astype(dtype) if table is None else table.encode(table.decode(values)).values)
     count = max(1, min(_MOST_EXAMPLES, _MOST_VALUES // max(1, int(np.prod(ae.shape_)))))

@@ -15,6 +15,7 @@ import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
+from test_signals import heeding
 
 import isthmus
 import isthmus.runtime
@@ -51,7 +52,9 @@ def command(out: str, *more: str) -> list[str]:
 
 
 def started(work: Path, out: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(out), cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command(out), cwd=work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeding
+    )
 
 
 def children(pid: int) -> list[int]:

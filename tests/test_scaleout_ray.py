@@ -152,5 +152,8 @@ def test_a_token_that_is_refused_gets_a_sentence(work: Path) -> None:
     assert (
         f"the Ray cluster at {guarded.address} refuses the token of this process: set RAY_AUTH_MODE=token" in refused[2]
     )
-    assert len(refused[2].splitlines()) == 1
+    own_lines = [
+        line for line in refused[2].splitlines() if "network_util.cc" not in line
+    ]  # Ray's, on machines without a network
+    assert len(own_lines) == 1
     assert f"Ray at {guarded.address} needs a token, and this process has none: set RAY_AUTH_MODE=token" in lacking[2]

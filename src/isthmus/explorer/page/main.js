@@ -11,6 +11,7 @@ import { Walk } from "./walk.js";
 
 const TABS = ["sliders", "restore", "walk"];
 const SAME_STEP = 700; // milliseconds
+const REST = 150; // milliseconds
 
 /** What all parts of the page share. */
 class Page {
@@ -18,6 +19,7 @@ class Page {
     this.view = fromAddress();
     this.model = "";
     this.version = ""; // of the model: the server says if it was replaced
+    this.resting = null; // the address of a slider that moves by keys, and a timer
     this.turn = 0; // counts the analyses that were asked for
     this.state = null;
     this.analysis = null;
@@ -49,13 +51,32 @@ class Page {
    * it, and steps of one slider that follow each other fast, as of a key that is held, are one entry.
    */
   update(changes, { push = false, of = "" } = {}) {
+    const same = of !== "" && of === this.pushed?.of && performance.now() - this.pushed.at < SAME_STEP;
+    if (push && !same) this.#replaceAddress();
     Object.assign(this.view, changes);
+    if (!push) return;
     const address = toAddress(this.view);
-    if (!push || address === location.hash) return;
-    const now = performance.now();
-    if (of && of === this.pushed?.of && now - this.pushed.at < SAME_STEP) history.replaceState(null, "", address);
-    else history.pushState(null, "", address);
-    this.pushed = { of, at: now };
+    if (same) this.#restAt(address);
+    else if (address !== location.hash) history.pushState(null, "", address);
+    else return;
+    this.pushed = { of, at: performance.now() };
+  }
+
+  /** The address follows a slider when it rests: each change makes browsers load the icon again, and some allow only a few. */
+  #restAt(address) {
+    clearTimeout(this.resting?.timer);
+    this.resting = { address, timer: setTimeout(() => this.#replaceAddress(), REST) };
+  }
+
+  #replaceAddress() {
+    const { address } = this.resting ?? { address: location.hash };
+    if (address !== location.hash) history.replaceState(null, "", address);
+    this.#forgetRest();
+  }
+
+  #forgetRest() {
+    clearTimeout(this.resting?.timer);
+    this.resting = null;
   }
 
   redrawMap() {
@@ -196,7 +217,11 @@ class Page {
   }
 
   #listen() {
-    addEventListener("popstate", () => this.follow());
+    addEventListener("pagehide", () => this.#replaceAddress());
+    addEventListener("popstate", () => {
+      this.#forgetRest();
+      this.follow();
+    });
     $("alert-close").addEventListener("click", settle);
     $("model").addEventListener("change", () => {
       history.pushState(null, "", `#model=${encodeURIComponent($("model").value)}`);

@@ -78,6 +78,16 @@ def test_decimal_numbers_that_are_rounded_are_named(tmp_path: Path, options: Any
     assert any("rounded" in note and ": c;" in note for note in notes)
 
 
+@pytest.mark.parametrize("options", [{}, {"cache": 0}])
+def test_decimal_numbers_that_are_rounded_are_named_beside_categories_too(tmp_path: Path, options: Any) -> None:
+    whole = pa.array([2**53 + number for number in range(N)])
+    for name, numbers in (("a", pa.array([0.5] * N)), ("b", whole)):
+        pq.write_table(pa.table({"c": numbers, "letter": pa.array(LETTERS)}), tmp_path / f"{name}.parquet")
+    read = isthmus.data.read(tmp_path, **options)
+    assert read.table is not None
+    assert [note for note in read.notes if "rounded" in note and ": c;" in note]
+
+
 @pytest.mark.parametrize("kind", [pa.large_string(), *VIEWS, pa.dictionary(pa.int8(), pa.string())])
 def test_texts_of_different_types_are_one_category(tmp_path: Path, kind: Any) -> None:
     other = pa.array(LETTERS)

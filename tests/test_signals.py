@@ -171,7 +171,8 @@ def test_commands_request_the_path_of_data_that_were_moved(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("resume", "nowhere"), "holds no interrupted training"),
+        (("resume", "nowhere"), "there is no folder nowhere"),
+        (("resume", "."), "holds no interrupted training"),
         (("resume", "whole"), "is complete: there is nothing to resume"),
         (("evaluate", "cut"), "was interrupted: resume it with isthmus resume cut"),
         (("train", "--data", "digits", "--out", "cut"), "interrupted training: resume it with isthmus resume cut, or choose another --out"),

@@ -192,6 +192,8 @@ class LargeTable:
             check_known_kinds(known, self.kinds, _frame(summaries))
             made = notes_on_values(seen, dataset.name, self.reused is not None and self.reused.missing)
         notes += self._notes_on_words(summaries, words, dataset.name)
+        rounded = [name for name in self.learned.values() if name in self.files.rounded]
+        notes += [rounded_note(listed(rounded))] if rounded else []
         rows, width = self._rows(known, words), len(known.features)
         train: Any = TableBlocks(self.files, [*rows.columns], width, np.dtype(np.float64), rows)
         return replace(dataset, train=train, columns=known.features, table=known, notes=(*notes, *made))

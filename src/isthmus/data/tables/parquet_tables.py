@@ -80,6 +80,7 @@ def read_files(
     labels, label_notes = (None, ()) if selected.labels is None else labels_from_column(collected.labels)
     features = [columns[position] for position in selected.features]
     rounded = [features[index] for index in sorted(collected.inexact)] if values.dtype.kind == "f" else []
+    rounded += [name for name in collected.texts.selected if name in files.rounded and name not in rounded]
     notes = [*files.notes(), *selected.notes, *([rounded_note(listed(rounded))] if rounded else [])]
     return Dataset(
         files.files.title,

@@ -72,7 +72,9 @@ def in_own_processes(work: str, processes: int, threads: int, epochs: int, devic
     run = [] if processes == 1 else ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     words = [__file__, "--one", work, "--epochs", str(epochs), "--device", device]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    said = subprocess.run([sys.executable, *run, *words], env=environment, check=True, capture_output=True, text=True)
+    said = subprocess.run([sys.executable, *run, *words], env=environment, capture_output=True, text=True)
+    if said.returncode:
+        raise SystemExit(said.stderr)
     found: dict[str, Any] = json.loads(said.stdout.strip().splitlines()[-1])
     return found
 

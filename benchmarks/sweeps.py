@@ -29,7 +29,7 @@ from isthmus.architectures import Conv
 WORKS: dict[str, Any] = {  # an autoencoder, its examples, and seconds of one of its epochs on one thread, roughly
     "60 columns": lambda rng: (Autoencoder(), rng.normal(size=(20_000, 60)).astype("f4")),
     "400 columns": lambda rng: (Autoencoder(), rng.normal(size=(10_000, 400)).astype("f4")),
-    "28 x 28 convolutions": lambda rng: (Autoencoder(architecture=Conv()), rng.integers(0, 256, (3000, 28, 28), "u1")),
+    "28 x 28 convolutions": lambda rng: (Autoencoder(architecture=Conv()), rng.integers(0, 256, (250, 28, 28), "u1")),
 }
 SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {  # threads of the process, and how sweep is called
     "one after the other, one thread": (1, {}),

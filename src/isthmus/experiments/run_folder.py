@@ -201,7 +201,9 @@ def open_interrupted(run: Path, source: DataSource | None = None) -> tuple[Autoe
         if (run / MODEL).exists():
             raise DataError(f"{run} is complete: there is nothing to resume")
         if not run.is_dir():
-            raise DataError(f"there is no folder {run}: name that of an interrupted training, as isthmus train printed it")
+            raise DataError(
+                f"there is no folder {run}: name that of an interrupted training, as isthmus train printed it"
+            )
         raise DataError(f"{run} holds no interrupted training (no {CHECKPOINT}): start a training with isthmus train")
     ae, info = load_autoencoder(run / CHECKPOINT), read_record(run, RunInfo)
     check_image_size(run, ae)

@@ -74,7 +74,8 @@ def train(
         while state.done < steps and not stopping.should_stop:
             batch_index = state.done % batches.per_epoch
             if batch_index == 0:
-                processes.copy_first(model.state_dict().values())
+                if processes.size > 1:
+                    processes.copy_first(model.state_dict().values())
                 guard.save_epoch_start()
             raw, index = batches.next(batch_index, state.epoch)
             progress = state.done / steps

@@ -86,7 +86,8 @@ class Step:
             total = torch.dot(sum(terms[1:], terms[0]), torch.full_like(terms[0], weight))
             with replay_draws():
                 total.backward()
-        self.processes.sum_gradients(self.optimizer.parameters, self.model.net_parameters())
+        if self.processes.size > 1:
+            self.processes.sum_gradients(self.optimizer.parameters, self.model.net_parameters())
         if record.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), record.clip)
         self.optimizer.step(rate)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 __all__ = ["MAX_ROWS", "Mixture", "fit"]
 
@@ -70,6 +70,8 @@ def fit(codes: Array) -> Mixture:
 
 def _axes(centered: Array) -> Array:
     """The principal axes with variance, (a, d), all scaled to the first axis' standard deviation."""
+    from sklearn.decomposition import PCA  # here, as training and codes do not need it
+
     max_axes = min(MAX_AXES, *centered.shape)
     pca = PCA(max_axes, svd_solver="covariance_eigh").fit(centered)
     varying = pca.explained_variance_ > _MIN_VARIANCE_RATIO * pca.explained_variance_[0]
@@ -79,6 +81,9 @@ def _axes(centered: Array) -> Array:
 
 def _lowest_bic(points: Array) -> GaussianMixture:
     """The mixture with the lowest information criterion. The search ends when more components do not lower it."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     best, lowest = None, np.inf
     for count in N_COMPONENTS:
         if count > 1 and count * _MIN_ROWS_PER_COMPONENT > len(points):

@@ -192,7 +192,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_training_requires_no_compiler_and_little_of_scikit_learn() -> None:
     """A compiler takes longer to import than everything else together; what is not used would delay the first step."""
     check = (
-        "import sys, numpy, isthmus\n"
+        "import sys, numpy, isthmus, isthmus.cli.run\n"
         "from isthmus.architectures import MLP, Conv\n"
         "from isthmus.bottlenecks import Gaussian\n"
         "X = numpy.random.default_rng(0).random((40, 8, 8))\n"

@@ -25,7 +25,7 @@ from isthmus.experiments.run_report import evaluate_run
 from isthmus.experiments.splits import shared_targets_note, split
 from isthmus.experiments.validation_set import labeled_validation_examples
 from isthmus.likelihoods import Normal
-from isthmus.plots.figure import read_png
+from isthmus.plots.figure_file import read_png
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from test_cli import run
 
 from isthmus import data
 from isthmus.errors import DataError
-from isthmus.plots.figure import read_png
+from isthmus.plots.figure_file import read_png
 
 pytestmark = [pytest.mark.promise(23), pytest.mark.skipif(sys.platform == "win32", reason="links and pipes")]
 

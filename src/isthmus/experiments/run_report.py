@@ -236,7 +236,7 @@ def _map(ae: Autoencoder, part: Split, kind: MapKind) -> list[tuple[str, str]]:
 def _existing_figures(run: Path) -> FigureFiles:
     """The figures in a run folder whose kind is known, with the descriptions in their files."""
     from isthmus import plots
-    from isthmus.plots.figure import read_png
+    from isthmus.plots.figure_file import read_png
 
     folder = run / run_folder.FIGURES
     figure_files = []

@@ -6,6 +6,7 @@ of them. Reading order:
 
     lettering          text in figures, shown literally
     figure             figures without a window, and their PNG files
+    figure_file        such a file, read again
     result_check       the check of the argument of functions that draw a result
     grids              grids of examples
     table_rows         rows of a table by named columns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -15,11 +14,8 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
-from PIL import Image
 
-from isthmus.errors import DataError
 from isthmus.io.atomic import replace_file
-from isthmus.io.files import open_regular, shown
 from isthmus.plots.lettering import sanitize_figure
 from isthmus.text import sentence
 
@@ -30,14 +26,12 @@ __all__ = [
     "fit_to_boxes",
     "panels",
     "png",
-    "read_png",
     "save_png",
     "stacked",
 ]
 
 DPI = 150
 MARGIN = 12  # pixels around the content
-_MAX_BYTES, _MAX_PIXELS = 16 << 20, 1 << 24  # of a PNG file that is read
 
 Box = tuple[float, float, float, float]  # left, bottom, width, height in pixels
 
@@ -130,23 +124,3 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     replace_file(path, png(figure))
     return path
-
-
-def read_png(path: Path) -> tuple[bytes, str]:
-    """The bytes of a PNG file, and its description. Links are not followed, and pixels are not decoded.
-
-    Raises:
-        DataError: the file is not a PNG file, or it is too large.
-    """
-    with open_regular(path) as file:
-        content = file.read(_MAX_BYTES + 1)
-    try:
-        width, height = struct.unpack(">8x4x4xII", content[:24])
-        if len(content) > _MAX_BYTES or width * height > _MAX_PIXELS:
-            raise DataError(f"{shown(path)} is too large for a figure: remove it")
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            return content, sentence(image.info.get("Description", path.stem))
-    except DataError:
-        raise
-    except (struct.error, OSError, SyntaxError, ValueError, LookupError, Image.DecompressionBombError) as error:
-        raise DataError(f"{shown(path)} is damaged or not a PNG file ({error}): remove it") from None

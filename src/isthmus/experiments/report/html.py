@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 
-from isthmus.plots.figure import read_png
+from isthmus.plots.figure_file import read_png
 from isthmus.text import html_safe
 
 __all__ = ["FigureFiles", "gallery", "page", "section", "table"]

@@ -69,6 +69,7 @@ from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.cli.together import check_verb
 from isthmus.io import memory_limit
+from isthmus.io.delayed_imports import delay_imports
 from isthmus.io.terminal import make_streams_tolerant, output_failure, print_error, print_lines, show_traceback
 
 __all__ = ["app", "main"]
@@ -132,6 +133,8 @@ def check_units_once(verb: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(verb)
     def checked(*arguments: P.args, **named: P.kwargs) -> None:
+        if verb in (train.train, train.resume):
+            delay_imports("scipy.stats", "pandas")  # which scikit-learn imports, until the training is done
         from isthmus.estimators.unit_check import check_units_once
 
         with check_units_once(check_once=False):

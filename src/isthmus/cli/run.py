@@ -23,6 +23,7 @@ from isthmus.experiments.run_labels import training_labels
 from isthmus.experiments.run_record import DataSource, RunInfo
 from isthmus.experiments.splits import Split, shared_targets_note, split
 from isthmus.experiments.validation_set import labeled_validation_examples
+from isthmus.io.delayed_imports import finish_imports
 from isthmus.io.terminal import print_error
 from isthmus.nn.processes import ALONE, Processes
 from isthmus.text import command
@@ -89,6 +90,7 @@ def train_run(run: Training, resume: bool) -> None:
         _fit(run, part, given.y, resume, handler)
     if not run.writes:
         return
+    finish_imports()
     if handler.signal:
         fail(f"stopped after training: the model is in {run.folder}, without figures and report", 128 + handler.signal)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
+from isthmus.io.delayed_imports import imported
 from isthmus.io.tables import cell
 from isthmus.text import printable
 
@@ -79,7 +79,7 @@ def missing_labels(values: Array) -> NDArray[np.bool_]:
         return np.asarray(np.char.str_len(np.char.strip(values)) == 0)
     if values.dtype != object:
         return np.zeros(values.shape, bool)
-    pandas = sys.modules.get("pandas")
+    pandas = imported("pandas")
     markers = (None, np.ma.masked, getattr(pandas, "NA", None), getattr(pandas, "NaT", None))
     missing = [any(value is marker for marker in markers) or _is_missing(value) for value in values.reshape(-1)]
     return np.asarray(missing, bool).reshape(values.shape)

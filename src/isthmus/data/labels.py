@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.label_values import as_objects, label_text, meaning, missing_labels, narrow
 from isthmus.errors import DataError
+from isthmus.io.delayed_imports import imported
 from isthmus.io.tables import cell
 from isthmus.text import is_number, printable
 
@@ -83,7 +83,7 @@ class ClassLabels:
 
 def is_a(value: Any, module: str, *classes: str) -> bool:
     """Whether a value is an instance of a class of a library. A library that is not imported cannot have made it."""
-    library = sys.modules.get(module)
+    library = imported(module)
     return library is not None and any(isinstance(value, getattr(library, name, ())) for name in classes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from isthmus.data.containers import Unwrapped
 from isthmus.data.locations import position
 from isthmus.data.non_numeric import non_numeric_error, non_numeric_type
 from isthmus.errors import DataError
+from isthmus.io.delayed_imports import imported
 
 __all__ = ["numbers_of_objects"]
 
@@ -31,7 +31,7 @@ def numbers_of_objects(raw: Unwrapped) -> Array:
         )
     if values.ndim == 1 and values.size and np.ndim(values[0]) > 0:
         raise DataError("X is an array of arrays of different shapes: give every example the same shape")
-    missing = getattr(sys.modules.get("pandas"), "NA", None)
+    missing = getattr(imported("pandas"), "NA", None)
     numbers = np.empty(values.shape, np.float64)
     for index, value in np.ndenumerate(values):
         if value is None or value is missing:

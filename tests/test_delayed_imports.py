@@ -30,6 +30,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "printing_module.py").write_text("print('loaded')\nvalue = 3\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "printing_module", raising=False)
+    finish_imports()  # of a command that failed before its training
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
     return "printing_module"
 

@@ -76,7 +76,7 @@ def difference(
     return max(
         _of_numbers(new, old)
         if port.dtype.startswith("float") and port.kind == "number"
-        else _of_rounded(new, [old, *others], ordered=port.kind != "category")
+        else _of_rounded(new, [old, *others], between=port.kind in {"integer", "date"})
         for port, new, old, *others in zip(part.outputs, found, *expected, strict=True)
     )
 
@@ -163,14 +163,14 @@ def _of_numbers(new: Array, old: Array) -> float:
     return float(np.abs(new - old)[known].max() / largest) if largest else float(np.abs(new[known]).max())
 
 
-def _of_rounded(new: Array, old: Sequence[Array], ordered: bool) -> float:
-    """0 if each value is one of those that rounding allows, or lies between them if values have an order, else infinite."""
+def _of_rounded(new: Array, old: Sequence[Array], between: bool) -> float:
+    """0 if each value is one of those that rounding allows, or lies ``between`` them if this is allowed too, else infinite."""
     same = np.zeros(len(new), bool)
     for each in old:
         same |= new == each
         if new.dtype.kind == "f":
             same |= np.isnan(new) & np.isnan(each)
-    if ordered and new.dtype == np.int64:
+    if between and new.dtype == np.int64:
         low, high = np.min(old, 0), np.max(old, 0)
         same |= (low != np.iinfo(np.int64).min) & (low <= new) & (new <= high)  # the least integer is a missing value
     return 0.0 if same.all() else np.inf

@@ -176,6 +176,17 @@ def slide(page: Page, selector: str, value: float) -> None:
     )
 
 
+def choose(page: Page, source: str) -> None:
+    """Chooses where the example comes from, as a user does.
+
+    Args:
+        page: the page.
+        source: "held" or "own".
+    """
+    page.locator("#sources label").filter(has=page.locator(f"[value={source}]")).click()
+    expect(page.locator("#held-form" if source == "held" else "#own")).to_be_visible()
+
+
 # The map
 
 
@@ -337,7 +348,7 @@ def seven(path: Path) -> Path:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_an_image_file_is_converted_and_what_was_done_is_said(view: View, tmp_path: Path) -> None:
     page = view.open("model=digits")
-    page.locator("[name=source][value=own]").check(force=True)
+    choose(page, "own")
     page.set_input_files("#file", seven(tmp_path / "seven.png"))
     view.title("Example: seven.png")
     for part in ("cut to its middle", "resized from 300 × 400 to 28 × 28", "made gray", "light and dark swapped"):
@@ -358,7 +369,7 @@ def test_an_image_file_is_converted_and_what_was_done_is_said(view: View, tmp_pa
 @pytest.mark.parametrize("width", [1280])
 def test_an_image_file_is_dropped(view: View, tmp_path: Path) -> None:
     page = view.open("model=digits")
-    page.locator("[name=source][value=own]").check(force=True)
+    choose(page, "own")
     content = list(seven(tmp_path / "seven.png").read_bytes())
     script = (
         "b => { const d = new DataTransfer(); d.items.add(new File([new Uint8Array(b)], 'dropped.png')); return d; }"
@@ -399,7 +410,7 @@ def test_a_row_is_typed_or_pasted_and_what_is_wrong_is_said(view: View) -> None:
 def test_a_series_is_pasted(view: View) -> None:
     page = view.open("model=series&x=1")
     expect(page.locator("#comparison svg.lines")).to_have_count(2)
-    page.locator("[name=source][value=own]").check(force=True)
+    choose(page, "own")
     page.fill("#pasted", "\n".join(f"{i} {-i}" for i in range(48)))
     page.click("#use-pasted")
     view.title("Example: the pasted values")

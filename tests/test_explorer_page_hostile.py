@@ -14,7 +14,7 @@ from explored_models import Linear
 from PIL import Image
 from playwright.sync_api import expect
 from starlette.applications import Starlette
-from test_explorer_page import View, browser, hash_of, pixels, served, slide  # noqa: F401  # a fixture
+from test_explorer_page import View, browser, choose, hash_of, pixels, served, slide  # noqa: F401  # a fixture
 from test_explorer_page import pytestmark as needs_browser
 
 from isthmus.explorer import routes
@@ -51,6 +51,7 @@ def models() -> dict[str, ServedModel]:
     return {
         NAME: Linear(np.eye(5), (5,), few[:, :5], kind="table", labels=labels),
         "many": Linear(np.eye(400)[:, :2], (400,), RNG.normal(size=(9, 400)), kind="table", missing=True),
+        "replaced": Linear(np.eye(5), (5,), few[:, :5], kind="table"),  # by a test
         "sound": Linear(np.ones((48_000, 1)) / np.sqrt(48_000), (48_000, 1), np.ones((2, 48_000, 1)), kind="series"),
         "large": Linear(
             np.ones((196_608, 1)) / np.sqrt(196_608), (256, 256, 3), np.ones((2, 256, 256, 3)), detects=True
@@ -90,7 +91,7 @@ def view(browser: Any, address: str) -> Iterator[View]:  # noqa: F811
 def test_a_hostile_address_leaves_a_page_that_works(view: View, more: str) -> None:
     page = view.open(f"model={quote(NAME, safe='')}&{more}")
     expect(page.locator("#title")).to_have_text(NAME)
-    page.locator("#sources input[value=held]").check(force=True)
+    choose(page, "held")
     page.fill("#number", "2")
     page.locator("#number").blur()
     view.title("Example: <b>2</b>, label length")
@@ -145,7 +146,7 @@ def test_a_file_that_is_dropped_beside_the_box_is_taken(view: View) -> None:
 
 def test_a_row_that_is_too_long_for_the_address_is_said_to_be_missing_there(view: View) -> None:
     page = view.open("model=many")
-    page.locator("[name=source][value=own]").check(force=True)
+    choose(page, "own")
     page.fill("#pasted", ",".join(["0.12345"] * 400))
     page.click("#use-pasted")
     view.title("Example: the pasted row")
@@ -188,10 +189,23 @@ def test_the_last_of_two_answers_that_cross_is_not_shown(view: View) -> None:
     view.title("Example: <b>4</b>")
 
 
-def test_a_page_whose_model_was_replaced_says_so(view: View, models: dict[str, ServedModel]) -> None:
+def test_an_answer_that_comes_late_leaves_the_form_that_the_user_chose(view: View) -> None:
     page = view.open("model=many")
-    models["many"] = Linear(np.eye(7), (7,), RNG.normal(size=(9, 7)), kind="table")
-    models["many"].version = "1" * 12
+    asked = list[Any]()
+    page.route("**/analyze", lambda route: asked.append(route))
+    page.click("#next")
+    choose(page, "own")
+    page.wait_for_timeout(100)
+    asked[0].continue_()
+    view.title("Example: <b>1</b>")
+    expect(page.locator("#own")).to_be_visible()
+    expect(page.locator("#held-form")).to_be_hidden()
+
+
+def test_a_page_whose_model_was_replaced_says_so(view: View, models: dict[str, ServedModel]) -> None:
+    page = view.open("model=replaced")
+    models["replaced"] = Linear(np.eye(7), (7,), RNG.normal(size=(9, 7)), kind="table")
+    models["replaced"].version = "1" * 12
     page.click("#next")
     expect(page.locator("#alert")).to_contain_text("The model was replaced by another version")
     page.reload()

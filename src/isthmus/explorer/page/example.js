@@ -23,13 +23,19 @@ export class Example {
 
   /** Takes up another model. */
   open() {
-    const { state, view } = this.page;
+    const { state } = this.page;
     $("sources").hidden = !state.held_out;
     $("held-name").textContent = state.examples === "held-out" ? "Held-out" : "Given";
     $("id-choice").hidden = !state.held_out?.has_ids;
     if (state.held_out) $("number").max = String(state.held_out.count - 1);
     this.#yField();
     this.own.open();
+    this.source();
+  }
+
+  /** Shows the way by which the example of the view was given. An answer that comes late does not: the user may have chosen another way. */
+  source() {
+    const { state, view } = this.page;
     this.#source(view.example && !("held_out" in view.example) || !state.held_out ? "own" : "held");
   }
 
@@ -51,7 +57,6 @@ export class Example {
       $("number").value = String(analysis.index);
       $("id").value = analysis.id ?? "";
     }
-    this.#source(held ? "held" : "own");
     this.#showY();
     this.own.show();
     const said = [...notes, ...analysis.notes];

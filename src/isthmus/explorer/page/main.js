@@ -86,6 +86,7 @@ class Page {
   /** Shows another example. */
   async give(example, notes = []) {
     this.update({ example, moved: new Map(), y: null }, { push: true });
+    this.example.source();
     await this.analyze(notes);
   }
 
@@ -170,6 +171,7 @@ class Page {
 
   async #changed(before) {
     this.#checkView();
+    if (JSON.stringify(before.example) !== JSON.stringify(this.view.example)) this.example.source();
     if (!this.state.held_out) return;
     if (before.map !== this.view.map) {
       document.querySelector(`[name=map-kind][value="${this.view.map}"]`).checked = true;

@@ -1,0 +1,7 @@
+"""Kernels in C, which make training faster. They are optional: without them PyTorch does the same work.
+
+Read in this order:
+
+    build              compiles the kernels, when isthmus is installed
+    library            loads the kernels
+"""

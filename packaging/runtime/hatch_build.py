@@ -1,4 +1,4 @@
-"""Adds the package to the wheel, without its data sets."""
+"""Adds the package to the wheel, without its data sets and its kernels in C."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = "../../src/isthmus"
 LEFT_OUT = {"mnist", "__pycache__"}  # folders
+NATIVE = {".c", ".o", ".so"}  # endings: what is for training
 
 
 class PackageHook(BuildHookInterface):
@@ -21,5 +22,5 @@ class PackageHook(BuildHookInterface):
             raise FileNotFoundError(f"{package} is not there: build the wheel in a copy of the repository")
         for path in sorted(package.rglob("*")):
             place = path.relative_to(package)
-            if path.is_file() and not LEFT_OUT.intersection(place.parts):
+            if path.is_file() and path.suffix not in NATIVE and not LEFT_OUT.intersection(place.parts):
                 build_data["force_include"][str(path)] = str(Path("isthmus", place))

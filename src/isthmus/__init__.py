@@ -12,7 +12,7 @@ Modules in reading order, which follows the data. A module imports only from mod
     _version        the version
     text            untrusted text made safe to print and to write
     errors          errors that a user can cause, one sentence each
-    native/         kernels in C, where a compiler was there
+    native/         optional kernels in C, which make training faster
     records         frozen, validated hyperparameters: describe, read, override
     record_overrides  other values of fields of records
     assignments     parsing of field=value text

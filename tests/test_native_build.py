@@ -177,7 +177,7 @@ def test_no_failure_of_a_compiler_is_an_error(
     built = build.build(folder, source, machine="aarch64", system="linux")
     assert built.files == ()
     (note,) = built.notes
-    assert note.startswith("the kernels for neon are left out: ")
+    assert re.match(r"the kernels for neon are left out: \S+ failed", note)
     assert note.isprintable()
     assert not list(folder.iterdir())
 

@@ -136,10 +136,10 @@ def _build_one(target: Path, source: Path, command: list[str], flags: tuple[str,
         reason = _FailedError("nothing was tried")
         for openmp in (("-fopenmp",), ()):  # Apple's compiler has none
             try:
-                _run([*command, *_FLAGS, *openmp, *flags, "-c", str(source), "-o", str(compiled)], timeout)
+                _run([*command, *_FLAGS, *openmp, *flags, "-c", str(source)], compiled, timeout)
                 if _OTHER_OPENMP in compiled.read_bytes():
                     raise _FailedError(f"{command[0]} has another OpenMP than PyTorch")
-                _run([*command, "-shared", str(compiled), "-lm", "-o", str(linked)], timeout)
+                _run([*command, "-shared", str(compiled), "-lm"], linked, timeout)
                 os.replace(linked, target)
             except _FailedError as error:
                 reason = error
@@ -148,10 +148,10 @@ def _build_one(target: Path, source: Path, command: list[str], flags: tuple[str,
         raise reason
 
 
-def _run(command: list[str], timeout: float) -> None:
-    """Runs a command; raises `_FailedError` if it fails or takes too long."""
+def _run(command: list[str], output: Path, timeout: float) -> None:
+    """Runs a command that writes a file; raises `_FailedError` if it fails or takes too long."""
     with subprocess.Popen(
-        command,
+        [*command, "-o", str(output)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -166,7 +166,7 @@ def _run(command: list[str], timeout: float) -> None:
             if isinstance(error, subprocess.TimeoutExpired):
                 raise _FailedError(f"{command[0]} took more than {timeout:g} seconds") from None
             raise
-    if process.returncode:
+    if process.returncode or not output.is_file():
         raise _FailedError(f"{command[0]} failed{_message(said)}")
 
 

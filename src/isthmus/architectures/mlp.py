@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from isthmus.architectures.base import Architecture, Initialization, Pair, blank, initialize
 from isthmus.errors import RecordError
 from isthmus.nn.activations import Activation, activation_layers
+from isthmus.nn.dense_stack import DenseStack
 from isthmus.nn.invariant import dense
 from isthmus.nn.invariant_layers import Dense
 from isthmus.records import Sizes, record
@@ -66,8 +67,8 @@ class MLP(Architecture):
         decoders: list[nn.Module] = (
             [Transposed(e) for e in encoders[::-1]] if self.tied else [blank(Dense, a, b) for a, b in pairwise(up)]
         )
-        encoder = nn.Sequential(nn.Flatten(), *self._between(encoders))
-        decoder = nn.Sequential(*self._between(decoders), nn.Unflatten(1, outputs))
+        encoder = DenseStack(nn.Flatten(), *self._between(encoders))
+        decoder = DenseStack(*self._between(decoders), nn.Unflatten(1, outputs))
         initialize(encoder, self.initialization, generator)
         initialize(decoder, self.initialization, generator)
         return Pair(encoder, decoder)

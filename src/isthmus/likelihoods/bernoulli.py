@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support
+from isthmus.native import Kernels, load
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -43,6 +44,12 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
+        kernels = _kernels(y, x)
+        ctx.kernels = kernels
+        if kernels is not None:
+            nll, slope = kernels.cross_entropy(y, x)
+            ctx.save_for_backward(slope)
+            return nll
         share = torch.sigmoid(y)
         scratch = 1 - share
         runs = torch.maximum(scratch, share, out=scratch).reshape(y.shape[0], -1, _run(math.prod(y.shape[1:])))
@@ -56,7 +63,15 @@ class CrossEntropy(torch.autograd.Function):
         if torch.is_grad_enabled():  # autograd would take it for linear
             raise NotPossibleError("the cross-entropy of Bernoulli has no second derivative: differentiate its mean")
         (slope,) = ctx.saved_tensors
+        if ctx.kernels is not None:
+            return ctx.kernels.scale_rows(slope, grad.contiguous()), None
         return slope * grad.reshape(-1, *[1] * (slope.ndim - 1)), None
+
+
+def _kernels(y: Tensor, x: Tensor) -> Kernels | None:
+    """The native kernels if they can train on logits y and targets x."""
+    same = x.dtype is torch.float32 and y.dtype is torch.float32 and y.device.type == x.device.type == "cpu"
+    return load() if same and x.shape == y.shape and x.is_contiguous() and y.is_contiguous() else None
 
 
 @lru_cache

@@ -1,0 +1,180 @@
+"""Loads the kernels that were built for this processor, and calls them with tensors.
+
+They are used only where a compiler built them with the package (`isthmus.native.build`); `load` is None elsewhere. The environment
+variable ISTHMUS_NATIVE=0 leaves them out. Their threads are those of PyTorch, whose OpenMP library they use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+__all__ = ["Kernels", "load"]
+
+_VERSION = 1  # of kernels.c
+_SIZE, _ADDRESS, _INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
+_ARGUMENTS = {
+    "isthmus_forward": [_SIZE, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _INT],
+    "isthmus_backward": [_SIZE, _INT, *[_ADDRESS] * 2, _INT, *[_ADDRESS] * 6, _INT],
+    "isthmus_cross_entropy": [_SIZE, _SIZE, *[_ADDRESS] * 4, _INT],
+    "isthmus_scale_rows": [_SIZE, _SIZE, *[_ADDRESS] * 3, _INT],
+}
+_VARIANTS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}  # by PyTorch's name of the instructions, best first
+
+
+class Kernels:
+    """The functions of a library. Tensors must be contiguous, in float32, and on the CPU.
+
+    Args:
+        path: of the library.
+
+    Raises:
+        OSError: it cannot be loaded, or is of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.library = ctypes.CDLL(str(path))
+        if not hasattr(self.library, "isthmus_kernels_version") or self.library.isthmus_kernels_version() != _VERSION:
+            raise OSError(f"{path} is of another version of isthmus")
+        for name, arguments in _ARGUMENTS.items():
+            function = getattr(self.library, name)
+            function.argtypes, function.restype = arguments, _INT
+
+    def forward(
+        self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], rectified: bool
+    ) -> tuple[Tensor, ...]:
+        """The outputs (b, n) of dense layers one after the other, of x (b, k). All but the last are rectified if so wanted.
+
+        Args:
+            x: (b, k).
+            weights: (n, k) of each layer.
+            biases: (n,) of each layer.
+            rectified: whether max(0, output) is the input of the next layer.
+        """
+        rows = x.shape[0]
+        outputs = [x.new_empty(rows, weight.shape[0]) for weight in weights]
+        sizes = (_SIZE * (len(weights) + 1))(x.shape[1], *[weight.shape[0] for weight in weights])
+        failed = self.library.isthmus_forward(
+            rows,
+            len(weights),
+            sizes,
+            _addresses(weights),
+            _addresses(biases),
+            rectified,
+            x.data_ptr(),
+            _addresses(outputs),
+            torch.get_num_threads(),
+        )
+        _check_memory(failed)
+        return tuple(outputs)
+
+    def backward(
+        self,
+        slope: Tensor,
+        x: Tensor,
+        weights: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        rectified: bool,
+        needs_x: bool,
+    ) -> tuple[Tensor | None, list[Tensor], list[Tensor]]:
+        """The slopes of a loss by x, by each weight and by each bias.
+
+        Args:
+            slope: (b, n), the slope by the last output.
+            x: (b, k), the input of `forward`.
+            weights: (n, k) of each layer.
+            outputs: (b, n) of each layer but the last.
+            rectified: as in `forward`.
+            needs_x: whether the slope by x is computed; None otherwise.
+        """
+        rows, count = x.shape[0], len(weights)
+        sizes = (_SIZE * (count + 1))(x.shape[1], *[weight.shape[0] for weight in weights])
+        slopes = [*(torch.empty_like(output) for output in outputs), slope]
+        of_weights = [torch.empty_like(weight) for weight in weights]
+        of_biases = [weight.new_empty(weight.shape[0]) for weight in weights]
+        of_x = torch.empty_like(x) if needs_x else None
+        failed = self.library.isthmus_backward(
+            rows,
+            count,
+            sizes,
+            _addresses(weights),
+            rectified,
+            x.data_ptr(),
+            _addresses(outputs),
+            _addresses(slopes),
+            _addresses(of_weights),
+            _addresses(of_biases),
+            None if of_x is None else of_x.data_ptr(),
+            torch.get_num_threads(),
+        )
+        _check_memory(failed)
+        return of_x, of_weights, of_biases
+
+    def cross_entropy(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The cross-entropy of logits y and targets x, both (b, ...), summed over each example: (b,), and its slope by y (b, ...).
+
+        Args:
+            y: the logits.
+            x: the targets.
+        """
+        nll, slope, rows = y.new_empty(y.shape[0]), torch.empty_like(y), y.shape[0]
+        self.library.isthmus_cross_entropy(
+            rows,
+            y.numel() // max(rows, 1),
+            y.data_ptr(),
+            x.data_ptr(),
+            slope.data_ptr(),
+            nll.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return nll, slope
+
+    def scale_rows(self, slope: Tensor, factors: Tensor) -> Tensor:
+        """Each row of slope (b, ...) times its factor (b,).
+
+        Args:
+            slope: the rows.
+            factors: one for each row.
+        """
+        to, rows = torch.empty_like(slope), slope.shape[0]
+        self.library.isthmus_scale_rows(
+            rows,
+            slope.numel() // max(rows, 1),
+            slope.data_ptr(),
+            factors.data_ptr(),
+            to.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return to
+
+
+def _addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    return (_ADDRESS * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
+
+
+def _check_memory(failed: int) -> None:
+    if failed:
+        raise MemoryError("there is no memory for a matrix product: use a smaller batch or smaller layers")
+
+
+@cache
+def load() -> Kernels | None:
+    """The kernels of this processor, or None."""
+    if os.environ.get("ISTHMUS_NATIVE") == "0":
+        return None
+    machine = platform.machine().lower()
+    names = ("neon",) if machine in {"arm64", "aarch64"} else _VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ())
+    for name in names:
+        try:
+            return Kernels(Path(__file__).parent / f"kernels_{name}.so")
+        except OSError:  # not built
+            continue
+    return None

@@ -1,0 +1,114 @@
+"""Dense layers one after the other, which the native kernels train as one operation where they are there."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.nn import functional as F
+from torch.nn.modules import module as torch_module
+
+from isthmus.native import Kernels, load
+from isthmus.nn.invariant_layers import Dense
+
+__all__ = ["DenseStack", "native_kernels"]
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class DenseStack(nn.Sequential):
+    """Layers one after the other, as `nn.Sequential`. Dense layers with ReLU between them are one operation in training on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernels = native_kernels(x)
+        layers = None if kernels is None else _dense_layers(self)
+        if layers is None:
+            plain: Tensor = super().forward(x)
+            return plain
+        if layers.flatten is not None:
+            x = layers.flatten(x)
+        y: Tensor = _Stack.apply(x.contiguous(), kernels, layers.rectified, *layers.parameters)  # type: ignore[no-untyped-call]  # PyTorch's
+        return y if layers.unflatten is None else layers.unflatten(y)
+
+
+def native_kernels(x: Tensor) -> Kernels | None:
+    """The native kernels if they can train on x: in float32 on the CPU, where gradients are computed and nothing else listens."""
+    plain = (
+        torch.is_grad_enabled()
+        and x.dtype is torch.float32
+        and type(x) in {Tensor, nn.Parameter}
+        and not x.is_cuda
+        and x.layout is torch.strided
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and torch._C._len_torch_dispatch_stack() == 0  # such as of a counter of operations
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
+    )
+    return load() if plain and x.device.type == "cpu" else None
+
+
+class _Layers(NamedTuple):
+    flatten: nn.Module | None
+    parameters: list[Tensor]  # weight and bias of each layer
+    rectified: bool
+    unflatten: nn.Module | None
+
+
+def _dense_layers(stack: nn.Sequential) -> _Layers | None:
+    """The dense layers of a stack if there are no others but ReLU between them, and nobody listens to a single one."""
+    parts = list(stack)
+    flatten = parts.pop(0) if type(parts[0]) is nn.Flatten else None
+    unflatten = parts.pop() if type(parts[-1]) is nn.Unflatten else None
+    dense, between = parts[::2], parts[1::2]
+    if torch_module._has_any_global_hook() or any(type(part) is not Dense for part in dense):
+        return None
+    if len(between) != len(dense) - 1 or any(type(part) is not nn.ReLU for part in between):
+        return None
+    if any(getattr(part, hooks) for part in parts for hooks in _HOOKS):
+        return None
+    parameters = [*chain.from_iterable((part.weight, part.bias) for part in dense)]
+    if any(p is None or p.dtype is not torch.float32 or not p.is_contiguous() for p in parameters):
+        return None
+    return _Layers(flatten, parameters, bool(between), unflatten)
+
+
+class _Stack(torch.autograd.Function):
+    """Dense layers with ReLU between them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernels: Kernels, rectified: bool, *parameters: Tensor) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        *hidden, y = kernels.forward(x, weights, biases, rectified)
+        ctx.kernels, ctx.rectified = kernels, rectified
+        ctx.save_for_backward(x, *parameters, *hidden)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Any, ...]:
+        x, *saved = ctx.saved_tensors
+        count = (len(saved) + 1) // 3
+        parameters, hidden = saved[: 2 * count], saved[2 * count :]
+        if torch.is_grad_enabled():  # somebody wants a derivative of this one
+            return _differentiable(x, parameters, slope, ctx)
+        of_x, of_weights, of_biases = ctx.kernels.backward(
+            slope.contiguous(), x, parameters[::2], hidden, ctx.rectified, ctx.needs_input_grad[0]
+        )
+        found = chain.from_iterable(zip(of_weights, of_biases, strict=True))
+        return (of_x, None, None, *found)
+
+
+def _differentiable(x: Tensor, parameters: list[Tensor], slope: Tensor, ctx: Any) -> tuple[Any, ...]:
+    """The slopes by x and the parameters, by operations that have derivatives."""
+    y = x
+    for i in range(0, len(parameters), 2):
+        y = F.linear(F.relu(y) if i and ctx.rectified else y, parameters[i], parameters[i + 1])
+    needed = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+    inputs = [p for p, need in zip((x, *parameters), needed, strict=True) if need]
+    found = iter(torch.autograd.grad(y, inputs, slope, create_graph=True))
+    of_x, *of_parameters = (next(found) if need else None for need in needed)
+    return (of_x, None, None, *of_parameters)

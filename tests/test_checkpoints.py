@@ -23,7 +23,8 @@ from cases import thorough_where
 from hostile_files import parts
 from victims import CASES, built, examples, own, weights_hash
 
-from isthmus import Autoencoder, load
+from isthmus import Autoencoder, load, native
+from isthmus.architectures import MLP
 from isthmus.errors import DataError, DivergenceError, DivergenceWarning, IsthmusWarning, NotPossibleError, RecordError
 from isthmus.estimators import training_defaults
 from isthmus.likelihoods import Normal
@@ -195,18 +196,32 @@ def test_another_number_of_threads_warns(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         training_defaults, "_MIN_PARALLEL_WORK", 0
     )  # else few examples are worth one thread, and it says nothing
-    X, ae = examples("plain", tmp_path), built("plain")
-    reports = ae.iter_fit(X, every=3)
-    next(reports)
-    ae.checkpoint(tmp_path / "x")
-    reports.close()
-    before = torch.get_num_threads()
+    X, ae = examples("plain", tmp_path), built("plain").set_params(architecture=MLP((8,), activation="tanh"))
+    before = cut(ae, X, 3, tmp_path / "x") and torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
         with pytest.warns(UserWarning, match=rf"on {before} threads? \(cpu\), and this is .* on {before + 1} threads"):
             load(tmp_path / "x").resume(X)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(native.load() is None, reason="no compiler has built the kernels for this processor")
+def test_other_threads_do_not_warn_where_they_change_nothing_and_other_kernels_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_defaults, "_MIN_ADAPTIVE_WORK", 0)
+    X, ae = examples("plain", tmp_path), built("plain")
+    before = cut(ae, X, 3, tmp_path / "x") and torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        load(tmp_path / "x").resume(X)
+    finally:
+        torch.set_num_threads(before)
+    said = f"-{native.name()}-kernels on .* and this is .*-other-kernels"
+    monkeypatch.setattr(native, "name", lambda: "other")
+    with pytest.warns(UserWarning, match=said):
+        load(tmp_path / "x").resume(X)
 
 
 def cut(ae: Autoencoder, X: Any, at: int, path: Path, **given: Any) -> Autoencoder:

@@ -54,3 +54,27 @@ def test_without_other_processes_there_is_no_warning(
 
 def test_processes_that_start_later_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(said(monkeypatch, 2, (0, 0, 0), (10, 19.5, 700), (20, 32, 2700))) == 1
+
+
+def test_a_training_that_may_uses_one_thread_while_others_need_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0, 0.0, 0.0]
+    monkeypatch.setattr(contention, "cpu_usage", lambda: tuple(now))
+    monkeypatch.setattr(contention.time, "perf_counter", lambda: now[0])
+    monitor, used = ContentionMonitor(2, adaptive=True), list[int]()
+
+    def run(seconds: float, share: float, taken: float) -> None:
+        """A tenth of a second after the other, with a share of the processor's time and preemptions per thread and second."""
+        for _ in range(round(seconds * 10)):
+            now[:] = [now[0] + 0.1, now[1] + 0.2 * share, now[2] + 0.2 * taken]
+            monitor.check()
+            used.append(monitor.current)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(2, 1.0, 20)
+        assert set(used) == {2}
+        run(20, 0.6, 100)
+    assert used.count(2) < 20 + 5 * 4  # it tries again, after longer and longer pauses
+    assert used[23:40] == [1] * 17
+    run(40, 1.0, 20)
+    assert used[-1] == 2

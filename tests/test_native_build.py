@@ -104,7 +104,7 @@ def requires(path: Path) -> str:
 @needs_compiler
 def test_the_kernels_are_compiled_and_load(folder: Path) -> None:
     built = build.build(folder, NATIVE / "kernels.c")
-    assert built.files == tuple(folder / f"kernels_{name}.so" for name in VARIANTS), built.notes
+    assert built.files == tuple(folder / f"kernels_{name}.native" for name in VARIANTS), built.notes
     assert sorted(folder.iterdir()) == sorted(built.files)
     versions = {ctypes.CDLL(str(path)).isthmus_kernels_version() for path in built.files if loads(path)}
     assert len(versions) == 1
@@ -214,7 +214,7 @@ def test_a_flag_that_the_compiler_lacks_leaves_out_one_variant(
     text = NO_OPENMP.replace("-fopenmp", "-mavx512f").format(compiler=(COMPILER or [""])[0])
     monkeypatch.setenv("CC", script(folder.parent / "cc", text))
     built = build.build(folder, source)
-    assert [path.name for path in built.files] == ["kernels_avx2.so"]
+    assert [path.name for path in built.files] == ["kernels_avx2.native"]
     assert [note for note in built.notes if "the kernels for avx512 are left out" in note]
 
 
@@ -227,10 +227,10 @@ def test_other_machines_have_no_kernels(machine: str, system: str, folder: Path,
 
 @pytest.mark.usefixtures("no_compiler")
 def test_an_older_library_does_not_stay(folder: Path, source: Path) -> None:
-    (folder / "kernels_avx2.so").touch()
-    (folder / "other.so").touch()
+    (folder / "kernels_avx2.native").touch()
+    (folder / "other.native").touch()
     build.build(folder, source)
-    assert [path.name for path in folder.iterdir()] == ["other.so"]
+    assert [path.name for path in folder.iterdir()] == ["other.native"]
 
 
 def test_a_folder_that_is_not_there_is_no_error(tmp_path: Path, source: Path) -> None:
@@ -294,7 +294,7 @@ def install_editable(project: Path) -> None:
 
 
 def libraries(project: Path) -> set[str]:
-    return {path.name for path in project.rglob("*.so")}
+    return {path.name for path in project.rglob("*.native")}
 
 
 @needs_compiler
@@ -302,7 +302,7 @@ def test_the_wheel_of_this_machine_has_the_libraries(copy: Path) -> None:
     before = {path for path in copy.rglob("*") if "dist" not in path.parts}
     tag, names, said = wheel(copy)
     assert re.fullmatch(r"py3-none-(linux|macosx_\d+_\d+)_\w+", tag)
-    assert names >= {"build.py", "kernels.c", *(f"kernels_{name}.so" for name in VARIANTS)}
+    assert names >= {"build.py", "kernels.c", *(f"kernels_{name}.native" for name in VARIANTS)}
     assert f"Tag: {tag}\n" in said
     assert "Root-Is-Purelib: false\n" in said
     assert {path for path in copy.rglob("*") if "dist" not in path.parts} == before
@@ -313,11 +313,11 @@ def test_an_editable_installation_has_the_libraries_among_the_sources(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_editable(copy)
-    assert libraries(copy) == {f"kernels_{name}.so" for name in VARIANTS}
+    assert libraries(copy) == {f"kernels_{name}.native" for name in VARIANTS}
     monkeypatch.setenv("ISTHMUS_NATIVE", "0")
     tag, names, _ = wheel(copy)
     assert tag == "py3-none-any"
-    assert not [name for name in names if name.endswith(".so")]  # those among the sources are in no other wheel
+    assert not [name for name in names if name.endswith(".native")]  # those among the sources are in no other wheel
     install_editable(copy)
     assert not libraries(copy)
 
@@ -327,7 +327,7 @@ def test_without_a_compiler_the_wheel_is_that_of_every_machine(copy: Path) -> No
     tag, names, said = wheel(copy)
     assert tag == "py3-none-any"
     assert "Root-Is-Purelib: true\n" in said
-    assert not [name for name in names if name.endswith(".so")]
+    assert not [name for name in names if name.endswith(".native")]
     install_editable(copy)
     assert not libraries(copy)
 
@@ -336,7 +336,7 @@ def test_a_variable_leaves_the_kernels_out(copy: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("ISTHMUS_NATIVE", "0")
     tag, names, _ = wheel(copy)
     assert tag == "py3-none-any"
-    assert not [name for name in names if name.endswith(".so")]
+    assert not [name for name in names if name.endswith(".native")]
 
 
 @pytest.mark.usefixtures("no_compiler")
@@ -347,18 +347,18 @@ def test_a_missing_compiler_is_said_once(copy: Path, capfd: pytest.CaptureFixtur
 
 
 def test_the_source_distribution_has_what_compiles_and_no_library(copy: Path) -> None:
-    (copy / "src/isthmus/native/kernels_avx2.so").touch()
+    (copy / "src/isthmus/native/kernels_avx2.native").touch()
     (path,) = SdistBuilder(str(copy)).build(directory=str(copy / "dist"), versions=["standard"])
     with tarfile.open(path) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
     assert names >= {"hatch_build.py", "src/isthmus/native/build.py", "src/isthmus/native/kernels.c"}
-    assert not [name for name in names if name.endswith(".so")]
+    assert not [name for name in names if name.endswith(".native")]
 
 
 def test_the_small_distribution_has_no_kernels(copy: Path) -> None:
     """It runs exported models, and trains none; an editable installation of the other may have left libraries here."""
     shutil.copytree(ROOT / "packaging" / "runtime", copy / "packaging" / "runtime")
-    (copy / "src/isthmus/native/kernels_avx2.so").touch()
+    (copy / "src/isthmus/native/kernels_avx2.native").touch()
     small = WheelBuilder(str(copy / "packaging" / "runtime"))
     (path,) = small.build(directory=str(copy / "dist"), versions=["standard"])
     with zipfile.ZipFile(path) as file:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Pair, StartExamples
+from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood
+from isthmus.nn.dense_stack import trains_natively
 from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
 from isthmus.nn.processes import gathered, own_rows, own_weights
@@ -112,6 +114,11 @@ class Model(InUnits):
     @property
     def divisible(self) -> bool:
         return not self.architecture.user_defined
+
+    @property
+    def thread_invariant(self) -> bool:
+        plain = type(self.bottleneck) in {Identity, Gaussian} and not self.penalty.terms and self.device.type == "cpu"
+        return plain and trains_natively(self.encoder) and trains_natively(self.decoder)
 
     def net_parameters(self) -> Iterator[nn.Parameter]:
         for part in (self.encoder, self.decoder, self.likelihood_memory):

@@ -92,6 +92,11 @@ class Trainable(nn.Module):
         """Whether several processes can compute a step: its nets treat each example by itself, and draw no random numbers."""
         return False
 
+    @property
+    def thread_invariant(self) -> bool:
+        """Whether the bits of a training step in float32 do not depend on the number of threads, which may then change in a run."""
+        return False
+
     def net_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of which each of several processes computes the gradient of its own rows alone (`isthmus.nn.processes`)."""
         yield from ()

@@ -832,7 +832,7 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
         needed = training_bytes(self.model_, batch, math.prod(self.code_shape_))
         check_memory(needed, f"a training step on {batch:,} examples (batch_size)", rough=True)
         optimizer = self.optimizer_ if schedule else self.optimizer_.replace(schedule=Constant())
-        count = threads_for(self.model_, batch)
+        adaptive = self.model_.thread_invariant and self.precision_ == "float32" and optimizer.clip is None
         return TrainingConfig(
             self.corruption_,
             optimizer,
@@ -841,7 +841,8 @@ class Autoencoder(NotebookTable, RecordParams, FittedAutoencoder, ClassNamePrefi
             self._require_fitted().seed,
             self.precision_,
             augmentation=self.augmentation_,
-            threads=count,
+            threads=threads_for(self.model_, batch, adaptive),
+            adaptive_threads=adaptive,
             scheduled=schedule,
         )
 

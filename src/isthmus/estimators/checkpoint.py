@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from isthmus import native
 from isthmus.errors import DataError, IsthmusWarning, ModelFileError, RecordError
 from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import Header, RunState, Tensors
@@ -54,8 +55,13 @@ def run_state(state: State, data: TrainingData, precision: Precision, device: to
         precision=precision,  # type: ignore[arg-type]  # "auto" is resolved
         device=device.type,
         threads=torch.get_num_threads() if state.threads is None else state.threads,
-        torch=torch.__version__,
+        torch=_libraries(),
     )
+
+
+def _libraries() -> str:
+    """The version of PyTorch and the native kernels, on which the bits of a training depend."""
+    return f"{torch.__version__}-{native.name()}-kernels" if native.name() else str(torch.__version__)
 
 
 def state_tensors(state: State) -> Tensors:
@@ -228,9 +234,11 @@ class ResumeState:
         raise ModelFileError(f"the checkpoint is inconsistent: {reason}; fit again")
 
     def _compare_machines(self, plan: TrainingConfig) -> None:
-        """Warns if the PyTorch version, the number of threads or the device differs from the checkpoint's."""
-        before = (self.round.torch, self.round.threads, self.round.device)
-        now = (str(torch.__version__), torch.get_num_threads() if plan.threads is None else plan.threads, self.device)
+        """Warns if the PyTorch version, the number of threads, the device or the native kernels differ from the checkpoint's."""
+        threads = torch.get_num_threads() if plan.threads is None else plan.threads
+        if plan.adaptive_threads:  # then it does not matter
+            threads = self.round.threads
+        before, now = (self.round.torch, self.round.threads, self.round.device), (_libraries(), threads, self.device)
         if before != now:
             written_with, running = (
                 f"PyTorch {version} on {threads} thread{'s' * (threads > 1)} ({device})"

@@ -79,7 +79,7 @@ class RunState(BaseModel):
     precision: Literal["float32", "float64", "bfloat16"]
     device: Annotated[str, Field(pattern="^[a-z]+$", max_length=20)]
     threads: Annotated[int, Field(gt=0, lt=2**31)]
-    torch: Version
+    torch: Version  # with the name of the native kernels, if it had some
 
 
 class ContextPart(BaseModel):

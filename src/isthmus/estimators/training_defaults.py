@@ -17,6 +17,7 @@ __all__ = ["batch_size_for", "choose_precision", "epochs_for", "threads_for"]
 
 # multiplications in the forward pass of a step; with more, a second thread saves a third of the time
 _MIN_PARALLEL_WORK = 50_000_000
+_MIN_ADAPTIVE_WORK = 4_000_000  # where a busy machine costs nothing
 
 
 def choose_precision(
@@ -44,12 +45,13 @@ def epochs_for(n: int, batch_size: int) -> int:
     return min(50, max(10, math.ceil(3000 / math.ceil(n / batch_size))))
 
 
-def threads_for(model: Model, batch_size: int) -> int:
+def threads_for(model: Model, batch_size: int, adaptive: bool = False) -> int:
     """The number of threads for training steps: 1 if more would save little time, else PyTorch's setting.
 
-    Threads wait for each other many times per step. Next to a busy process two threads are slower than one, most of all for small steps.
-    The work of user modules is unknown, so they get all threads. docs/threads.md has measurements.
+    Threads wait for each other many times per step. Next to a busy process two threads are slower than one, most of all for small steps,
+    unless the training notices it and uses one (``adaptive``). The work of user modules is unknown, so they get all threads.
+    docs/threads.md has measurements.
     """
-    work = batch_size * footprint(model).multiplications
-    small = model.device.type == "cpu" and work < _MIN_PARALLEL_WORK and not model.architecture.user_defined
+    work, least = batch_size * footprint(model).multiplications, _MIN_ADAPTIVE_WORK if adaptive else _MIN_PARALLEL_WORK
+    small = model.device.type == "cpu" and work < least and not model.architecture.user_defined
     return 1 if small else torch.get_num_threads()

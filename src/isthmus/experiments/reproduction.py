@@ -16,6 +16,7 @@ from typing import Annotated
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from isthmus import native
 from isthmus._version import __version__
 from isthmus.assignments import split_assignments
 from isthmus.data import Dataset, load
@@ -286,4 +287,5 @@ def machine() -> str:
         ]
         name = models[0] if models else name
     threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' * (threads > 1)}, PyTorch {torch.__version__}, isthmus {__version__}"
+    kernels = f" ({native.name()} kernels)" if native.name() else ""
+    return f"{name}, {threads} thread{'s' * (threads > 1)}, PyTorch {torch.__version__}, isthmus {__version__}{kernels}"

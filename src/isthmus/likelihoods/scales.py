@@ -107,7 +107,7 @@ def follow(terms: Tensor, numbers: int | Tensor, variables: Variables, power: in
     if weights is not None:
         each = weights.repeat(len(terms) // len(weights))  # of several draws of an example
         terms, numbers = terms * each.reshape(-1, *[1] * (terms.ndim - 1)), numbers * each
-    total = terms.sum()
+    total = terms.flatten(1).sum(1).sum()  # in an order that does not depend on the number of threads
     count = numbers.sum() if isinstance(numbers, Tensor) else total.new_full((), numbers * len(terms))
     total, count = summed(total, count)
     squares.mul_(_DECAY).add_(total)

@@ -3,5 +3,9 @@
 Read in this order:
 
     build              compiles the kernels, when isthmus is installed
-    library            loads the kernels
+    library            loads the kernels and calls them with tensors
 """
+
+from isthmus.native.library import Kernels, load, name
+
+__all__ = ["Kernels", "load", "name"]

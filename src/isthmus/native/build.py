@@ -82,9 +82,10 @@ def build(
     system: str | None = None,
     timeout: float = _SECONDS,
 ) -> Built:
-    """Compiles the libraries ``kernels_<variant>.so`` into a folder. No failure raises.
+    """Compiles the libraries ``kernels_<variant>.native`` into a folder. No failure raises.
 
-    A library that is not built now is not there afterwards: an older one could be of another source.
+    A library that is not built now is not there afterwards: an older one could be of another source. Their names do not end in .so, which
+    Python takes for its own.
 
     Args:
         folder: where the libraries are written, each atomically.
@@ -103,7 +104,7 @@ def build(
         )
     else:
         for name, flags in wanted.items():
-            target = folder / f"kernels_{name}.so"
+            target = folder / f"kernels_{name}.native"
             try:
                 parallel = _build_one(target, source, command, flags, timeout)
             except (_FailedError, OSError) as error:
@@ -120,7 +121,7 @@ def build(
 
 def remove(folder: Path, but: Collection[Path] = ()) -> None:
     """Removes the libraries in a folder."""
-    for path in folder.glob("kernels_*.so"):
+    for path in folder.glob("kernels_*.native"):
         if path not in but:
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -104,7 +104,7 @@ typedef struct {
   size b_row, b_column;
   float *c;
   const float *bias;               /* n, or NULL: is added to every row */
-  const float *mask;               /* m x n, or NULL: c is 0 where it is not above 0 */
+  const float *mask;               /* m x n, or NULL: c is 0 where it is at most 0; as everywhere, NaN stays */
   int rectified;                   /* c is 0 where it would be below */
 } product;
 
@@ -135,16 +135,16 @@ static inline __attribute__((always_inline)) void tile(const product *p, const f
   multiply(k, a, b, sums);
   if (last && p->rectified)
     EACH(r, MR)
-      EACH(s, NV) sums[r][s] = where(sums[r][s] > (vec){}, sums[r][s]);
+      EACH(s, NV) sums[r][s] = where(~(sums[r][s] < (vec){}), sums[r][s]);
   if (whole && last && p->mask)
     EACH(r, MR)
-      EACH(s, NV) sums[r][s] = where(load(p->mask + (i + r) * p->n + j + s * VL) > (vec){}, sums[r][s]);
+      EACH(s, NV) sums[r][s] = where(~(load(p->mask + (i + r) * p->n + j + s * VL) <= (vec){}), sums[r][s]);
   EACH(r, MR)
     EACH(s, NV) store(to + r * row + s * VL, sums[r][s]);
   if (whole) return;
   for (int r = 0; r < rows; r++)
     for (int s = 0; s < columns; s++) {
-      int kept = !last || !p->mask || p->mask[(i + r) * p->n + j + s] > 0;
+      int kept = !last || !p->mask || !(p->mask[(i + r) * p->n + j + s] <= 0);
       c[r * p->n + s] = kept ? edge[r * NR + s] : 0;
     }
 }

@@ -1,7 +1,8 @@
 """Loads the kernels that were built for this processor, and calls them with tensors.
 
-They are used only where a compiler built them with the package (`isthmus.native.build`); `load` is None elsewhere. The environment
-variable ISTHMUS_NATIVE=0 leaves them out. Their threads are those of PyTorch, whose OpenMP library they use.
+They are there where a compiler built them with the package (`isthmus.native.build`) and this processor computes with them as PyTorch
+does; `load` gives None elsewhere. The environment variable ISTHMUS_NATIVE=0 leaves them out. Their threads are those of PyTorch, whose
+OpenMP library they use.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-__all__ = ["Kernels", "load"]
+__all__ = ["Kernels", "load", "name"]
 
 _VERSION = 1  # of kernels.c
 _SIZE, _ADDRESS, _INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
@@ -35,18 +36,22 @@ class Kernels:
     Args:
         path: of the library.
 
+    Attributes:
+        name: of the kind of processor it is for, such as "avx2".
+
     Raises:
-        OSError: it cannot be loaded, or is of another version.
+        OSError: it cannot be loaded, is of another version, or computes something else than PyTorch.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.name = path.stem.removeprefix("kernels_")
         self.library = ctypes.CDLL(str(path))
         if not hasattr(self.library, "isthmus_kernels_version") or self.library.isthmus_kernels_version() != _VERSION:
             raise OSError(f"{path} is of another version of isthmus")
-        for name, arguments in _ARGUMENTS.items():
-            function = getattr(self.library, name)
-            function.argtypes, function.restype = arguments, _INT
+        for function, arguments in _ARGUMENTS.items():
+            getattr(self.library, function).argtypes = arguments
+        if not _is_right(self):
+            raise OSError(f"{path} does not compute what PyTorch does")
 
     def forward(
         self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], rectified: bool
@@ -156,6 +161,28 @@ class Kernels:
         return to
 
 
+def _is_right(kernels: Kernels) -> bool:
+    """Whether kernels compute what PyTorch does, for layers of some sizes."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        x, first, last, a, b = (
+            torch.empty(shape, dtype=torch.float32).uniform_(-1, 1, generator=generator)
+            for shape in ((17, 37), (41, 37), (37, 41), (41,), (37,))
+        )
+        hidden, y = kernels.forward(x, [first, last], [a, b], True)
+        right = torch.relu(torch.addmm(a, x, first.T))
+        nll, slope = kernels.cross_entropy(y, x)
+        of_x, of_weights, of_biases = kernels.backward(slope, x, [first, last], [hidden], True, True)
+        of_hidden = (slope @ last) * (right > 0)
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(y, x, reduction="none").sum(1)
+        found = (hidden, y, nll, slope, of_x, *of_weights, *of_biases)
+        expected = (
+            *(right, torch.addmm(b, right, last.T), losses, torch.sigmoid(y) - x, of_hidden @ first),
+            *(of_hidden.T @ x, slope.T @ right, of_hidden.sum(0), slope.sum(0)),
+        )
+        return all(torch.allclose(f, e, 1e-4, 1e-4) for f, e in zip(found, expected, strict=True) if f is not None)
+
+
 def _addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
     return (_ADDRESS * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
 
@@ -174,7 +201,13 @@ def load() -> Kernels | None:
     names = ("neon",) if machine in {"arm64", "aarch64"} else _VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ())
     for name in names:
         try:
-            return Kernels(Path(__file__).parent / f"kernels_{name}.so")
+            return Kernels(Path(__file__).parent / f"kernels_{name}.native")
         except OSError:  # not built
             continue
     return None
+
+
+def name() -> str:
+    """The name of the kernels of this processor, "" without."""
+    kernels = load()
+    return "" if kernels is None else kernels.name

@@ -6,6 +6,7 @@ Read in this order:
     variables          learned tensors and running state of a component
     invariant          products and convolutions whose bits do not depend on the position in the batch
     invariant_layers   PyTorch's layers built from these
+    dense_stack        dense layers one after the other, which native kernels train
     layers             further layers
     plain              PyTorch's own layers in place of these
     places             places of values in sorted columns, as exported graphs can hold it

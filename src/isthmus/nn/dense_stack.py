@@ -14,7 +14,7 @@ from torch.nn.modules import module as torch_module
 from isthmus.native import Kernels, load
 from isthmus.nn.invariant_layers import Dense
 
-__all__ = ["DenseStack", "native_kernels"]
+__all__ = ["DenseStack", "native_kernels", "trains_natively"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -26,7 +26,7 @@ class DenseStack(nn.Sequential):
         kernels = native_kernels(x)
         layers = None if kernels is None else _dense_layers(self)
         if layers is None:
-            plain: Tensor = super().forward(x)
+            plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]  # PyTorch's
             return plain
         if layers.flatten is not None:
             x = layers.flatten(x)
@@ -44,12 +44,17 @@ def native_kernels(x: Tensor) -> Kernels | None:
         and x.layout is torch.strided
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        and not torch._C._get_tracing_state()
         and torch._C._len_torch_dispatch_stack() == 0  # such as of a counter of operations
         and torch._C._functorch.peek_interpreter_stack() is None
         and forward_ad._current_level < 0
     )
     return load() if plain and x.device.type == "cpu" else None
+
+
+def trains_natively(part: nn.Module) -> bool:
+    """Whether the native kernels train encoder or decoder, so that its bits do not depend on the number of threads."""
+    return isinstance(part, DenseStack) and load() is not None and _dense_layers(part) is not None
 
 
 class _Layers(NamedTuple):
@@ -71,7 +76,7 @@ def _dense_layers(stack: nn.Sequential) -> _Layers | None:
         return None
     if any(getattr(part, hooks) for part in parts for hooks in _HOOKS):
         return None
-    parameters = [*chain.from_iterable((part.weight, part.bias) for part in dense)]
+    parameters: list[Any] = [*chain.from_iterable((part.weight, part.bias) for part in dense)]
     if any(p is None or p.dtype is not torch.float32 or not p.is_contiguous() for p in parameters):
         return None
     return _Layers(flatten, parameters, bool(between), unflatten)

@@ -36,6 +36,7 @@ class TrainingConfig:
     tol: float = 0.0
     augmentation: Augmentation = NO_AUGMENTATION
     threads: int | None = None  # CPU threads; None: PyTorch's setting
+    adaptive_threads: bool = False  # one thread while other programs need the processor: the bits must not depend on it
     scheduled: bool = True  # whether the schedules of penalties apply; else they have their full weight
 
     def __post_init__(self) -> None:

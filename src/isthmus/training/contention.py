@@ -1,4 +1,4 @@
-"""A warning when other programs use the processor during multi-threaded training.
+"""What a training on several threads does when other programs use the processor: it uses one, or gives a warning.
 
 The threads of a step wait for each other, so one that is preempted slows down all. Contention has two signs: less CPU time than
 the threads could use, and many involuntary context switches. A thread that sleeps or waits for a disk causes voluntary ones only.
@@ -14,31 +14,56 @@ from isthmus.errors import IsthmusWarning
 __all__ = ["ContentionMonitor"]
 
 _INTERVAL = 10.0  # seconds between checks
+_ADAPTIVE_INTERVAL = 0.25  # where a check can change the number of threads
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0  # seconds on one thread, before all are tried again; doubled each time
 _MIN_SHARE = 0.8  # of the CPU time of all threads
 _MAX_PREEMPTIONS = 40.0  # per thread and second: 15 to 35 on an idle machine, about 100 next to a busy program
 
 
 class ContentionMonitor:
-    """Measures the CPU time of a training run on several threads, and warns once if other programs take much of it."""
+    """Measures the CPU time of a training run on several threads, in case that other programs take much of it.
 
-    def __init__(self, threads: int) -> None:
-        self.threads, self.since = threads, cpu_usage()
+    Args:
+        threads: of the run.
+        adaptive: whether the run may use another number of threads; else a warning is given once.
+
+    Attributes:
+        current: how many threads the next step uses.
+    """
+
+    def __init__(self, threads: int, adaptive: bool = False) -> None:
+        self.threads, self.current, self.adaptive = threads, threads, adaptive
+        self.interval = _ADAPTIVE_INTERVAL if adaptive else _INTERVAL
+        self.pause, self.since = _FIRST_PAUSE, cpu_usage()
 
     def check(self) -> None:
-        """Measures and perhaps warns. The training loop calls it between two steps."""
-        if self.threads < 2 or self.since is None or time.perf_counter() - self.since[0] < _INTERVAL:
+        """Measures, and perhaps changes `current` or warns. The training loop calls it between two steps."""
+        if self.threads < 2 or self.since is None:
             return
-        before, self.since = self.since, cpu_usage()
-        assert self.since is not None
-        seconds, used, taken = (now - then for now, then in zip(self.since, before, strict=True))
+        passed = time.perf_counter() - self.since[0]
+        if self.current < self.threads:
+            if passed >= self.pause:
+                self.current, self.since = self.threads, cpu_usage()
+                self.pause = min(2 * self.pause, _LONGEST_PAUSE)
+        elif passed >= self.interval:
+            before, self.since = self.since, cpu_usage()
+            assert self.since is not None
+            self._judge(*(now - then for now, then in zip(self.since, before, strict=True)))
+
+    def _judge(self, seconds: float, used: float, taken: float) -> None:
+        """Decides from what happened since the last check: seconds, those of the processor, and involuntary context switches."""
         share = used / seconds / self.threads
-        if share < _MIN_SHARE and taken / seconds / self.threads > _MAX_PREEMPTIONS:
+        contended = share < _MIN_SHARE and taken / seconds / self.threads > _MAX_PREEMPTIONS
+        if self.adaptive:
+            self.current = 1 if contended else self.threads
+            self.pause = self.pause if contended else _FIRST_PAUSE
+        elif contended:
             threads, self.threads = self.threads, 1  # the warning is given once
             warnings.warn(
                 f"other programs use {1 - share:.0%} of the processor time of this training, and its {threads} threads wait for each "
                 "other at every step; one thread may be faster: set OMP_NUM_THREADS=1",
                 IsthmusWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

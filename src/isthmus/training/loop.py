@@ -84,6 +84,7 @@ def train(
             state.costs.add(step(raw, index, lr, progress))
             state.step, state.done = state.step + 1, state.done + 1
             contention.check()
+            step.threads = contention.current
             complete = batch_index == batches.per_epoch - 1 or state.done == steps
             if not (complete or processes.wish or (processes.size == 1 and report_due(every, state.done))):
                 continue
@@ -116,4 +117,5 @@ def _same(means: dict[str, float], processes: Processes) -> dict[str, float]:
 
 
 def _monitor(model: Trainable, config: TrainingConfig) -> ContentionMonitor:
-    return ContentionMonitor(1 if model.device.type != "cpu" else config.threads or torch.get_num_threads())
+    threads = 1 if model.device.type != "cpu" else config.threads or torch.get_num_threads()
+    return ContentionMonitor(threads, config.adaptive_threads and model.thread_invariant)

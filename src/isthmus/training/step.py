@@ -40,7 +40,7 @@ class Step:
             state,
             state.optimizer,
         )
-        self.device = model.device
+        self.device, self.threads = model.device, config.threads
         self.generator = Generator(self.device)
         self.encoder_input = EncoderInput(model, examples, config)
         self.stochastic = self.encoder_input.stochastic or model.stochastic
@@ -64,7 +64,7 @@ class Step:
     def _train_step(self, raw: Tensor, index: Tensor, rates: Rates) -> Losses:
         """The work of a step. ``rates`` are the learning rate and the factors of scheduled penalties, if there are any."""
         model, (rate, *factors) = self.model, rates
-        with onednn_matmul(), threads(self.config.threads), sharing(self.processes):
+        with onednn_matmul(), threads(self.threads), sharing(self.processes):
             batch = self.encoder_input(model.normalize(raw), index, self.generator)
             if factors:
                 batch = batch._replace(factors=tuple(factors))

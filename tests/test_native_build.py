@@ -293,19 +293,24 @@ def install_editable(project: Path) -> None:
     )
 
 
+def contents(project: Path) -> set[Path]:
+    """The files of a project, but for the wheel and what Python writes beside a file that it reads."""
+    return {path for path in project.rglob("*") if not {"dist", "__pycache__"} & set(path.parts)}
+
+
 def libraries(project: Path) -> set[str]:
     return {path.name for path in project.rglob("*.native")}
 
 
 @needs_compiler
 def test_the_wheel_of_this_machine_has_the_libraries(copy: Path) -> None:
-    before = {path for path in copy.rglob("*") if "dist" not in path.parts}
+    before = contents(copy)
     tag, names, said = wheel(copy)
     assert re.fullmatch(r"py3-none-(linux|macosx_\d+_\d+)_\w+", tag)
     assert names >= {"build.py", "kernels.c", *(f"kernels_{name}.native" for name in VARIANTS)}
     assert f"Tag: {tag}\n" in said
     assert "Root-Is-Purelib: false\n" in said
-    assert {path for path in copy.rglob("*") if "dist" not in path.parts} == before
+    assert contents(copy) == before
 
 
 @needs_compiler

@@ -37,7 +37,7 @@ class ContentionMonitor:
         self.pause, self.since = _FIRST_PAUSE, cpu_usage()
 
     def check(self) -> None:
-        """Measures, and perhaps changes `current` or warns. The training loop calls it between two steps."""
+        """Measures, and perhaps changes `current` or warns. It is called before each step."""
         if self.threads < 2 or self.since is None:
             return
         passed = time.perf_counter() - self.since[0]
@@ -63,7 +63,7 @@ class ContentionMonitor:
                 f"other programs use {1 - share:.0%} of the processor time of this training, and its {threads} threads wait for each "
                 "other at every step; one thread may be faster: set OMP_NUM_THREADS=1",
                 IsthmusWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
 

@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import time
 
-import torch
-
 from isthmus.nn.device import enable_malloc_reuse
 from isthmus.nn.processes import Processes
 from isthmus.trainable import Trainable
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig
-from isthmus.training.contention import ContentionMonitor
 from isthmus.training.divergence import DivergenceGuard
 from isthmus.training.early_stopping import EarlyStopping
 from isthmus.training.epochs import Epochs
@@ -69,7 +66,7 @@ def train(
     guard = DivergenceGuard(model, examples, config, state, processes)
     batches = Epochs(examples, config.batch_size, config.random_state)
     steps, step = config.steps(len(examples)), Step(model, examples, config, state, processes)
-    contention, began = _monitor(model, config), time.perf_counter() - state.seconds
+    began = time.perf_counter() - state.seconds
     try:
         while state.done < steps and not stopping.should_stop:
             batch_index = state.done % batches.per_epoch
@@ -83,11 +80,10 @@ def train(
             processes.wish = processes.size > 1 and report_due(every, state.done + 1)
             state.costs.add(step(raw, index, lr, progress))
             state.step, state.done = state.step + 1, state.done + 1
-            contention.check()
-            step.threads = contention.current
             complete = batch_index == batches.per_epoch - 1 or state.done == steps
             if not (complete or processes.wish or (processes.size == 1 and report_due(every, state.done))):
                 continue
+            step.leave()
             means = _same(state.costs.means(), processes)
             if guard.recovered(means, raw, index, batch_index, steps):
                 batches.restart()
@@ -98,6 +94,7 @@ def train(
             state.seconds = time.perf_counter() - began
             yield Report.of(state, steps, means, val_loss, lr, complete)
     finally:
+        step.leave()
         batches.restart()
         end_run(model, state)
 
@@ -114,8 +111,3 @@ def _prepared(model: Trainable, config: TrainingConfig, state: State) -> State:
 def _same(means: dict[str, float], processes: Processes) -> dict[str, float]:
     """The means of process 0, by which every process decides."""
     return dict(zip(means, processes.same(list(means.values())), strict=True))
-
-
-def _monitor(model: Trainable, config: TrainingConfig) -> ContentionMonitor:
-    threads = 1 if model.device.type != "cpu" else config.threads or torch.get_num_threads()
-    return ContentionMonitor(threads, config.adaptive_threads and model.thread_invariant)

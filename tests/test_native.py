@@ -262,6 +262,27 @@ def test_without_kernels_training_is_the_same_but_for_rounding() -> None:
 
 
 @needs_kernels
+def test_what_a_model_file_gives_has_the_same_bits_with_and_without_kernels(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).random((50, 70))
+    ae = Autoencoder(3, likelihood=Bernoulli(), architecture=MLP((40,)), epochs=1, random_state=0).fit(X)
+    ae.save(tmp_path / "model.safetensors")
+    np.save(tmp_path / "X.npy", X)
+    script = (
+        "import sys, numpy as np; from isthmus import load, native; X = np.load(sys.argv[2]); ae = load(sys.argv[1])\n"
+        "print(native.name(), *(f(X).tobytes().hex() for f in (ae.encode, ae.reconstruct, ae.score_samples)))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "model.safetensors"), str(tmp_path / "X.npy")]
+    (name, *given), without = (
+        subprocess.run(
+            command, env=os.environ | {"ISTHMUS_NATIVE": asked}, check=True, capture_output=True, text=True
+        ).stdout.split()
+        for asked in ("1", "0")
+    )
+    assert name == native.name()
+    assert given == without
+
+
+@needs_kernels
 @pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 @pytest.mark.parametrize(
     ("right", "wrong", "reason"),

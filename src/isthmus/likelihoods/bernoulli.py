@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from isthmus.errors import NotPossibleError
 from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support
-from isthmus.native import Kernels, load
+from isthmus.native import Kernels
+from isthmus.nn.dense_stack import native_kernels
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -43,8 +44,7 @@ class CrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, x: Tensor) -> Tensor:
-        kernels = _kernels(y, x)
+    def forward(ctx: Any, y: Tensor, x: Tensor, kernels: Kernels | None) -> Tensor:
         ctx.kernels = kernels
         if kernels is not None:
             nll, slope = kernels.cross_entropy(y, x)
@@ -59,19 +59,19 @@ class CrossEntropy(torch.autograd.Function):
         return nll
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         if torch.is_grad_enabled():  # autograd would take it for linear
             raise NotPossibleError("the cross-entropy of Bernoulli has no second derivative: differentiate its mean")
         (slope,) = ctx.saved_tensors
         if ctx.kernels is not None:
-            return ctx.kernels.scale_rows(slope, grad.contiguous()), None
-        return slope * grad.reshape(-1, *[1] * (slope.ndim - 1)), None
+            return ctx.kernels.scale_rows(slope, grad.contiguous()), None, None
+        return slope * grad.reshape(-1, *[1] * (slope.ndim - 1)), None, None
 
 
 def _kernels(y: Tensor, x: Tensor) -> Kernels | None:
     """The native kernels if they can train on logits y and targets x."""
-    same = x.dtype is torch.float32 and y.dtype is torch.float32 and y.device.type == x.device.type == "cpu"
-    return load() if same and x.shape == y.shape and x.is_contiguous() and y.is_contiguous() else None
+    alike = x.dtype is y.dtype and x.device == y.device and x.shape == y.shape
+    return native_kernels(y) if alike and x.is_contiguous() and y.is_contiguous() else None
 
 
 @lru_cache
@@ -111,7 +111,7 @@ class Bernoulli(Likelihood):
             y, x = y.masked_fill(~counted, _CERTAIN), x.masked_fill(~counted, 1.0)
         if torch.compiler.is_exporting():  # to programs whose products depend on addresses
             return self.costs(y, x).flatten(1).sum(1)
-        nll: Tensor = CrossEntropy.apply(y, x)  # type: ignore[no-untyped-call]  # PyTorch's
+        nll: Tensor = CrossEntropy.apply(y, x, _kernels(y, x))  # type: ignore[no-untyped-call]  # PyTorch's
         return nll
 
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:

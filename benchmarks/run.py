@@ -2,8 +2,13 @@
 
 benchmarks/install.sh FOLDER
 python benchmarks/run.py FOLDER [--rounds 3] [--works dense,hinton]
+python benchmarks/run.py --page
 
-With --works the page keeps what it says of the other works.
+The figures of each processor are kept in measured/speed; the page has those of all of them, and --page writes it again from what is kept.
+With --works the figures of the other works stay. What a processor would emulate is not measured, and a peer that is not installed
+is left out; both are said. Where variables such as ONEDNN_MAX_CPU_ISA=AVX2 and MKL_ENABLE_INSTRUCTIONS=AVX2 make a processor stand in for
+an older one, they are a part of its name.
+
 Every measurement is a process of its own. In each round all peers come one after the other, so that a change in the machine's speed
 meets all of them; what is printed are medians over the rounds, and ratios of medians. Let nothing else run meanwhile.
 """
@@ -13,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -20,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,11 +35,18 @@ import numpy as np
 import torch
 from works import WORKS, Work
 
-from isthmus import data
+from isthmus import data, native
 from isthmus.experiments.reproduction import machine
 from isthmus.nn.device import computes_bfloat16, onednn_matmul
 
 HERE = Path(__file__).parent
+KEPT = HERE / "measured" / "speed"
+LIMITS = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "OPENBLAS_CORETYPE",
+)  # of instructions
 PEERS = {  # script and what it is told besides, environment, works; None: all of them
     "isthmus": ("isthmus_peer.py", None, None),
     "isthmus, in float32": ("isthmus_peer.py float32", None, ("hinton",)),
@@ -42,6 +56,14 @@ PEERS = {  # script and what it is told besides, environment, works; None: all o
     "Pythae": ("pythae_peer.py", "pythae", ("dense", "keras-vae")),
     "PyOD": ("pyod_peer.py", "torch", ("dense", "fashion-deep", "hinton")),
     "scikit-learn": ("sklearn_peer.py", "torch", ("dense", "hinton")),
+}
+MODULES = {
+    "plain PyTorch": "torch",
+    "Keras / TensorFlow": "keras",
+    "Lightning": "lightning",
+    "Pythae": "pythae",
+    "PyOD": "pyod",
+    "scikit-learn": "sklearn",
 }
 USED = ("isthmus", "plain PyTorch", "Keras / TensorFlow")  # those that are also asked to encode, reconstruct and score
 FIRST_STEP = """
@@ -75,27 +97,70 @@ OTHER_LOSS = {  # squared error instead of cross-entropy
     ("Pythae", "dense"),
 }
 QUALITY = {"keras-simple", "keras-deep"}  # only for benchmarks/quality.py
-Results = dict[str, dict[str, list[dict[str, Any]]]]
+Measurement = dict[str, Any]
 
 
 def main() -> None:
-    """Reads the command line, measures, writes."""
+    """Reads the command line, measures, keeps the figures, writes the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("environments", type=Path, help="where install.sh put the virtual environments")
+    parser.add_argument("environments", type=Path, nargs="?", help="where install.sh put the virtual environments")
+    parser.add_argument("--page", action="store_true", help="measure nothing")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--works", default=",".join(name for name in WORKS if name not in QUALITY))
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "performance.md")
     given = parser.parse_args()
-    top = ceilings()
-    starts = started(given.environments, given.rounds)
-    results: Results = {}
-    for name in given.works.split(","):
-        results[name] = measured(name, given.environments, given.rounds)
-    used = {name: uses(name, given.environments) for name in results}
-    text = page(results, top, given.rounds, starts, used)
+    if not given.page:
+        if given.environments is None:
+            parser.error("name the folder of the virtual environments, or --page")
+        keep(measure(given.environments, given.works.split(","), given.rounds))
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(KEPT.glob("*.json"))]
     known = given.out.read_text(encoding="utf-8") if given.out.exists() else ""
-    given.out.write_text(merged(text, known), encoding="utf-8")
+    given.out.write_text(page(kept) + foreign(known), encoding="utf-8")
     print(f"written: {given.out}")
+
+
+def measure(environments: Path, works: list[str], rounds: int) -> Measurement:
+    """All figures of this processor."""
+    about = processor()
+    print(about, flush=True)
+    top, starts = ceilings(), started(environments, rounds)
+    results = {name: measured(name, environments, rounds) for name in works}
+    used = {name: uses(name, environments) for name in works}
+    return {**about, "rounds": rounds, "top": top, "starts": starts, "results": results, "used": used}
+
+
+def processor() -> Measurement:
+    """What the figures depend on: the processor and its instructions, the libraries, and when they were measured."""
+    instructions = torch.backends.cpu.get_cpu_capability().replace("AVX512", "AVX-512")
+    if computes_bfloat16(torch.device("cpu")):
+        instructions += " with bfloat16"
+    limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
+    libraries = [
+        line.strip(" -") for line in torch.__config__.show().splitlines() if "MKL" in line and "Version" in line
+    ]
+    libraries += [
+        line.strip(" -").partition(" (Git")[0] for line in torch.__config__.show().splitlines() if "MKL-DNN v" in line
+    ]
+    return {
+        "name": " ".join([instructions, *limits]),
+        "machine": machine(),
+        "libraries": [*libraries, f"native kernels: {native.name() or 'none'}"],
+        "date": f"{datetime.now(UTC):%Y-%m-%d at %H:%M} UTC",
+    }
+
+
+def keep(new: Measurement) -> None:
+    """Writes the figures of a processor; those of works that were not measured now stay."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    path = KEPT / f"{re.sub('[^a-z0-9]+', '-', new['name'].lower()).strip('-')}.json"
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for part in ("results", "used"):
+        new[part] = {
+            work: {**old.get(part, {}), **new[part]}[work]
+            for work in WORKS
+            if work in {**old.get(part, {}), **new[part]}
+        }
+    path.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(work: str, environments: Path, rounds: int) -> dict[str, list[dict[str, Any]]]:
@@ -103,7 +168,7 @@ def measured(work: str, environments: Path, rounds: int) -> dict[str, list[dict[
     found: dict[str, list[dict[str, Any]]] = {}
     for number in range(rounds):
         for peer, (_, _, works) in PEERS.items():
-            if works is not None and work not in works:
+            if (works is not None and work not in works) or not installed(peer, environments):
                 continue
             row = asked(peer, environments, work)
             found.setdefault(peer, []).append(row)
@@ -115,7 +180,7 @@ def measured(work: str, environments: Path, rounds: int) -> dict[str, list[dict[
 
 def uses(work: str, environments: Path) -> dict[str, dict[str, list[float]]]:
     """Seconds of encoding, reconstructing and scoring 1, 64 and all digits, for each of those that are used."""
-    found = {peer: asked(peer, environments, work, "uses") for peer in USED}
+    found = {peer: asked(peer, environments, work, "uses") for peer in USED if installed(peer, environments)}
     print(work, found, flush=True)
     return found
 
@@ -140,14 +205,28 @@ def started(environments: Path, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in STARTS}
     for number in range(2 * rounds + 1):
         for name, (environment, told) in STARTS.items():
+            if environment is not None and not Path(python(environment, environments)).exists():
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 command = [python(environment, environments), *(part.format(folder=f"{folder}/run") for part in told)]
                 began = time.perf_counter()
                 subprocess.run(command, capture_output=True, check=True)
                 if number:
                     seconds[name].append(time.perf_counter() - began)
+    seconds = {name: times for name, times in seconds.items() if times}
     print({name: statistics.median(times) for name, times in seconds.items()}, flush=True)
     return seconds
+
+
+@cache
+def installed(peer: str, environments: Path) -> bool:
+    """Whether a peer is in its environment; says it if not."""
+    _, environment, _ = PEERS[peer]
+    command = [python(environment, environments), "-c", f"import {MODULES.get(peer, 'numpy')}"]
+    there = Path(command[0]).exists() and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    if not there:
+        print(f"{peer} is not installed there: it is left out", flush=True)
+    return there
 
 
 def python(environment: str | None, environments: Path) -> str:
@@ -206,74 +285,96 @@ CONV = [(784, 1, 16), (196, 16, 8), (49, 8, 8), (16, 8, 8), (64, 8, 8), (196, 8,
 DENOISING = [(784, 1, 32), (196, 32, 32), (196, 32, 32), (784, 32, 32), (784, 32, 1)]
 
 
-def page(
-    results: Results,
-    top: dict[str, float],
-    rounds: int,
-    starts: dict[str, list[float]],
-    used: dict[str, dict[str, dict[str, list[float]]]],
-) -> str:
-    """The page, with a table for each work."""
-    lines = [
-        "# Speed",
-        "",
-        "This page compares the speed and memory of isthmus with other libraries, for users who choose one.",
-        "",
-        f"Written by `python benchmarks/run.py` on {datetime.now(UTC):%Y-%m-%d at %H:%M} UTC: medians of {rounds} rounds;",
-        f"{machine()}.",
-        "An epoch has 60,000 digits; the first epoch is not counted. *Relative time* is the library's median divided by that",
-        "of isthmus. *Utilization* is the time that the epoch's arithmetic takes at the peak speed of the machine, in the",
-        "precision used, divided by the measured time. *Memory* is the peak of the process, imports included. *Loss* is the",
-        "training cross-entropy of the last epoch in nats per pixel (for variational models, with the divergence); it shows",
-        "that no library is faster because it learns less. Losses in brackets are squared errors.",
-        "",
-        f"Peak speed of the machine: matrix products {top['float32'] / 1e9:.0f} GFLOP/s in float32 and {in_bfloat16(top)} in bfloat16, "
-        f"memory copies {top['copy'] / 1e9:.0f} GB/s.",
-    ]
-    for name, found in results.items():
-        lines += [
-            "",
-            f"## {name}",
-            "",
-            f"{WORKS[name].title}, batch {WORKS[name].batch}.",
-            "",
-            *training(name, found, top),
-        ]
+def page(kept: list[Measurement]) -> str:
+    """The page, with a table for each work and processor, and the ratios of all processors side by side."""
+    lines = [*HEAD, "", *side_by_side(kept)]
+    for work in WORKS:
+        tables = [each for each in kept if work in each["results"]]
+        if tables:
+            lines += ["", f"## {work}", "", f"{WORKS[work].title}, batch {WORKS[work].batch}."]
+        for each in tables:
+            lines += ["", f"{each['name']}:", "", *training(work, each["results"][work], each["top"])]
     lines += ["", "## Inference", "", *USE]
-    for name, found in used.items():
-        for use in ("encode", "reconstruct", "score"):
-            lines += [using(f"{name}: {use}", peer, rows[use], found["isthmus"][use]) for peer, rows in found.items()]
-    lines += ["", "## Start-up time", "", "Seconds of the whole process. Its files are in the disk cache.", ""]
-    lines += ["| command | seconds |", "|---|---|"]
-    for name, seconds in starts.items():
-        lines.append(f"| {name} | {statistics.median(seconds):.2f} ({min(seconds):.2f} - {max(seconds):.2f}) |")
-    return "\n".join(lines) + "\n"
+    for each in kept:
+        lines += ["", f"{each['name']}:", "", *USE_TABLE]
+        for name, found in each["used"].items():
+            for use in ("encode", "reconstruct", "score"):
+                lines += [
+                    using(f"{name}: {use}", peer, rows[use], found["isthmus"][use]) for peer, rows in found.items()
+                ]
+    return "\n".join([*lines, "", *starting(kept)]) + "\n"
 
 
-def merged(new: str, old: str) -> str:
-    """The new page, with what the old one says of works that were not measured now."""
-    parts = [{part.splitlines()[0]: part for part in text.split("\n## ")} for text in (new, old) if text]
-    now, before = parts[0], parts[-1]
-    head, *_ = now
-    works = [work for work in WORKS if work in now or work in before]
-    lines = now["Inference"].rstrip().splitlines()
-    kept = [
-        line
-        for line in before.get("Inference", "").splitlines()
-        if (named := line[2:].partition(":")[0]) in works and named not in now
+def side_by_side(kept: list[Measurement]) -> list[str]:
+    """What the processors are, and the relative times of the libraries on each."""
+    lines = [
+        "| processor | machine | libraries | measured | rounds | GFLOP/s float32, bfloat16 | copies, GB/s |",
+        "|---|---|---|---|---|---|---|",
     ]
-    now["Inference"] = "\n".join([*lines, *kept]) + "\n"
-    trained = [now.get(work, before.get(work, "")) for work in works]
-    exported = [before[name] for name in ("Exported models",) if name in before]  # of benchmarks/runtime.py
-    return "\n## ".join([now[head], *trained, now["Inference"], *exported, now["Start-up time"]])
+    for each in kept:
+        top = each["top"]
+        lines.append(
+            f"| {each['name']} | {each['machine']} | {'; '.join(each['libraries']) or '?'} | {each['date']} | {each['rounds']} | "
+            f"{top['float32'] / 1e9:.0f}, {in_bfloat16(top)} | {top['copy'] / 1e9:.0f} |"
+        )
+    lines += ["", "Relative time of each library in training, on each processor:", ""]
+    lines += [f"| work | library | {' | '.join(each['name'] for each in kept)} |", f"|---|---|{'---|' * len(kept)}"]
+    for work in WORKS:
+        for peer in PEERS:
+            cells = [relative(each["results"].get(work, {}), peer) for each in kept]
+            if peer != "isthmus" and any(cells):
+                lines.append(f"| {work} | {peer} | {' | '.join(cell or '' for cell in cells)} |")
+    return lines
 
 
+def relative(found: dict[str, list[dict[str, Any]]], peer: str) -> str:
+    """The median time of a peer divided by that of isthmus, "" if one was not measured."""
+    if peer not in found or "isthmus" not in found:
+        return ""
+    theirs, ours = (statistics.median(map(epoch, found[name])) for name in (peer, "isthmus"))
+    return f"{theirs / ours:.1f}"
+
+
+def starting(kept: list[Measurement]) -> list[str]:
+    """The section on start-up times."""
+    lines = ["## Start-up time", "", "Seconds of the whole process. Its files are in the disk cache.", ""]
+    lines += [f"| command | {' | '.join(each['name'] for each in kept)} |", f"|---|{'---|' * len(kept)}"]
+    for name in STARTS:
+        cells = []
+        for each in kept:
+            seconds = each["starts"].get(name, [])
+            spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} - {max(seconds):.2f})" if seconds else ""
+            cells.append(spread)
+        if any(cells):
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def foreign(known: str) -> str:
+    """The sections of the page that other scripts write."""
+    parts = {part.splitlines()[0]: part for part in known.split("\n## ") if part}
+    return "".join(f"\n## {parts[name].rstrip()}\n" for name in ("Exported models",) if name in parts)
+
+
+HEAD = [
+    "# Speed",
+    "",
+    "This page compares the speed and memory of isthmus with other libraries, for users who choose one.",
+    "",
+    "Written by `python benchmarks/run.py`: medians of some rounds in turns, by processor.",
+    "An epoch has 60,000 digits; the first epoch is not counted. *Relative time* is the library's median divided by that",
+    "of isthmus. *Utilization* is the time that the epoch's arithmetic takes at the peak speed of the machine, in the",
+    "precision used, divided by the measured time. *Memory* is the peak of the process, imports included. *Loss* is the",
+    "training cross-entropy of the last epoch in nats per pixel (for variational models, with the divergence); it shows",
+    "that no library is faster because it learns less. Losses in brackets are squared errors.",
+]
 USE = [
     "Milliseconds per call on 1, 64 and 60,000 digits, given as bytes; in brackets relative to isthmus. isthmus pads",
     "every call to batches of one fixed size, so the result of a row is bit-identical in every grouping. For a single",
     "digit this costs up to a few milliseconds. The other libraries neither pay nor guarantee this. PyTorch and Keras use",
     "batches of 1,000 digits.",
-    "",
+]
+USE_TABLE = [
     "| method | library | 1 digit | 64 digits | 60,000 digits |",
     "|---|---|---|---|---|",
 ]

@@ -83,7 +83,6 @@ def train(
             complete = batch_index == batches.per_epoch - 1 or state.done == steps
             if not (complete or processes.wish or (processes.size == 1 and report_due(every, state.done))):
                 continue
-            step.leave()
             means = _same(state.costs.means(), processes)
             if guard.recovered(means, raw, index, batch_index, steps):
                 batches.restart()
@@ -94,7 +93,6 @@ def train(
             state.seconds = time.perf_counter() - began
             yield Report.of(state, steps, means, val_loss, lr, complete)
     finally:
-        step.leave()
         batches.restart()
         end_run(model, state)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 
 import torch
 from torch import Generator, Tensor
@@ -43,9 +42,8 @@ class Step:
             state.optimizer,
         )
         self.device = model.device
-        threads = 1 if model.device.type != "cpu" else config.threads or torch.get_num_threads()
-        self.contention = ContentionMonitor(threads, config.adaptive_threads and model.thread_invariant)
-        self.settings, self.entered = ExitStack(), False  # those of PyTorch in which steps compute
+        most = 1 if model.device.type != "cpu" else config.threads or torch.get_num_threads()
+        self.contention = ContentionMonitor(most, config.adaptive_threads and model.thread_invariant)
         self.generator = Generator(self.device)
         self.encoder_input = EncoderInput(model, examples, config)
         self.stochastic = self.encoder_input.stochastic or model.stochastic
@@ -55,11 +53,11 @@ class Step:
         )
 
     def __call__(self, raw: Tensor, index: Tensor, lr: float, progress: float) -> Losses:
-        """One step on raw examples (b, *shape) with these indices (b,), after this fraction of the training. Call `leave` afterwards.
+        """One step on raw examples (b, *shape) with these indices (b,), after this fraction of the training.
 
         Returns the losses, detached, in nats per example, times the weights of the examples.
         """
-        self._enter()
+        self.contention.check()
         if not self.model.training:  # the caller may have put it into evaluation mode at a report
             self.model.train()
         if self.stochastic:
@@ -67,32 +65,17 @@ class Step:
         factors = self.model.factors(progress) if self.config.scheduled else None
         return self.run_step(raw, index.to(self.device), (lr, *(factors or ())))
 
-    def leave(self) -> None:
-        """Restores the settings of PyTorch. Steps that follow each other need not do so."""
-        self.settings.close()
-        self.entered = False
-
-    def _enter(self) -> None:
-        """Makes the settings of PyTorch, with the number of threads that other programs leave to this one."""
-        before = self.contention.current
-        self.contention.check()
-        if self.entered and self.contention.current == before:
-            return
-        self.leave()
-        count = self.contention.current if self.contention.adaptive else self.config.threads
-        for setting in (onednn_matmul(), threads(count), sharing(self.processes)):
-            self.settings.enter_context(setting)
-        self.entered = True
-
     def _train_step(self, raw: Tensor, index: Tensor, rates: Rates) -> Losses:
         """The work of a step. ``rates`` are the learning rate and the factors of scheduled penalties, if there are any."""
         model, (rate, *factors) = self.model, rates
-        batch = self.encoder_input(model.normalize(raw), index, self.generator)
-        if factors:
-            batch = batch._replace(factors=tuple(factors))
-        losses: Losses = model(batch, self.generator, autocast(self.config.precision))
-        losses = losses.weighted(batch.weights)
-        self._update(losses, rate)
+        count = self.contention.current if self.contention.adaptive else self.config.threads
+        with onednn_matmul(), threads(count), sharing(self.processes):
+            batch = self.encoder_input(model.normalize(raw), index, self.generator)
+            if factors:
+                batch = batch._replace(factors=tuple(factors))
+            losses: Losses = model(batch, self.generator, autocast(self.config.precision))
+            losses = losses.weighted(batch.weights)
+            self._update(losses, rate)
         stats = {name: value.detach() for name, value in losses.stats.items()}
         return Losses(losses.nll.detach(), losses.penalty.detach(), stats)
 

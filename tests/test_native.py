@@ -202,6 +202,8 @@ def test_a_stack_is_plain_where_somebody_listens_or_transforms() -> None:
         assert net(x).dtype is torch.bfloat16
     with torch.inference_mode():
         assert torch.equal(net(x), plain(x))
+    net(x[:0]).sum().backward()
+    assert not net[1].weight.grad.any()
     assert net.double()(x.double()).dtype is torch.float64
 
 

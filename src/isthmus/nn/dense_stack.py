@@ -40,7 +40,7 @@ def native_kernels(x: Tensor) -> Kernels | None:
         torch.is_grad_enabled()
         and x.dtype is torch.float32
         and type(x) in {Tensor, nn.Parameter}
-        and not x.is_cuda
+        and x.numel() > 0
         and x.layout is torch.strided
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()

@@ -47,9 +47,7 @@ class OptimizerState:
         self.rule, self.flat = rule, flat
         like = [_concatenated(self.parameters)] if flat else [p.detach() for p in self.parameters]
         self.buffers = {name: [torch.zeros_like(p) for p in like] for name in buffers}
-        device = like[0].device if like else "cpu"
-        self.counts = torch.zeros(len(like), dtype=torch.float32, device=device)
-        self.steps = list(self.counts.unbind())  # one tensor for each parameter, in the memory of `counts`
+        self.steps = [p.new_zeros((), dtype=torch.float32) for p in like]
 
     def tensors(self) -> dict[str, Tensor]:
         """The buffers and step counts by name, not copies."""
@@ -70,21 +68,19 @@ class OptimizerState:
         """Updates every parameter that has a gradient."""
         p, buffers, steps = self.parameters, self.buffers, self.steps
         if self.flat:
-            self.counts.add_(1)
+            torch._foreach_add_(steps, 1)
             weights = _concatenated(p)
             gradient = _concatenated([torch.zeros_like(q) if q.grad is None else q.grad for q in p])
             self.rule([weights], [gradient], buffers, steps, lr)
             moved = weights.split([q.numel() for q in p])
             torch._foreach_copy_(p, [new.reshape(q.shape) for new, q in zip(moved, p, strict=True)])
             return
-        moved = [i for i, parameter in enumerate(p) if parameter.grad is not None]
-        if len(moved) == len(p):
-            self.counts.add_(1)
-        elif moved:
+        if any(parameter.grad is None for parameter in p):
+            moved = [i for i, parameter in enumerate(p) if parameter.grad is not None]
             p, steps = [p[i] for i in moved], [steps[i] for i in moved]
             buffers = {name: [tensors[i] for i in moved] for name, tensors in buffers.items()}
+        if p:
             torch._foreach_add_(steps, 1)
-        if moved:
             self.rule(p, [parameter.grad for parameter in p], buffers, steps, lr)
 
 

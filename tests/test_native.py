@@ -153,8 +153,9 @@ def test_the_cross_entropy_is_that_of_pytorch(kernels: native.Kernels, threads: 
 def test_a_logit_that_is_not_a_number_is_a_loss_that_is_none(kernels: native.Kernels) -> None:
     y, x = torch.zeros(3, 20), torch.full((3, 20), 0.5)
     y[1, 17] = torch.nan
-    nll, _ = kernels.cross_entropy(y, x)
+    nll, slope = kernels.cross_entropy(y, x)
     assert nll.isnan().tolist() == [False, True, False]
+    assert slope.isnan().nonzero().tolist() == [[1, 17]]
 
 
 def stack(*sizes: int) -> DenseStack:
@@ -205,6 +206,32 @@ def test_a_stack_is_plain_where_somebody_listens_or_transforms() -> None:
     net(x[:0]).sum().backward()
     assert not net[1].weight.grad.any()
     assert net.double()(x.double()).dtype is torch.float64
+
+
+@needs_kernels
+def test_slopes_of_slopes_count_each_use_of_a_stack_once() -> None:
+    net, x = stack(6, 9, 6), drawn(8, 6)
+    shared = DenseStack(*stack(6, 6), nn.ReLU(), *list(net)[1:2], nn.ReLU(), Dense(9, 6))
+    shared.append(nn.ReLU()).append(shared[1])
+    for part in (net, shared):
+        found = []
+        for f in (part, nn.Sequential(*part)):
+            loss = f(f(x)).square().sum()
+            found.append(torch.autograd.grad(loss, list(part.parameters()), create_graph=True))
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@needs_kernels
+def test_what_does_not_fit_a_stack_is_said_by_pytorch() -> None:
+    net = stack(6, 9, 6)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        net(drawn(4, 7))
+    decoder = DenseStack(*list(net)[1:])
+    assert decoder(drawn(4, 5, 6)).shape == (4, 5, 6)
+    assert net[:1](drawn(4, 6)).shape == (4, 6)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        net.to("meta")(drawn(4, 6))
 
 
 @needs_kernels

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from isthmus.architectures.base import Architecture, Pair, StartExamples
-from isthmus.bottlenecks import Gaussian, Identity
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.errors import RecordError
 from isthmus.likelihoods import Likelihood
@@ -117,7 +116,8 @@ class Model(InUnits):
 
     @property
     def thread_invariant(self) -> bool:
-        plain = type(self.bottleneck) in {Identity, Gaussian} and not self.penalty.terms and self.device.type == "cpu"
+        plain = self.device.type == "cpu" and not self.penalty.terms and self.bottleneck.thread_invariant
+        plain = plain and self.likelihood.thread_invariant(self.fill is not None)
         return plain and trains_natively(self.encoder) and trains_natively(self.decoder)
 
     def net_parameters(self) -> Iterator[nn.Parameter]:

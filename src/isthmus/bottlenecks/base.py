@@ -70,6 +70,11 @@ class Bottleneck(Record):
         return Constant()
 
     @property
+    def thread_invariant(self) -> bool:
+        """Whether its bits in training do not depend on the number of threads, where the encoder's do not."""
+        return False
+
+    @property
     def discrete(self) -> bool:
         """Whether codes are elements of a finite set, so that they cannot be interpolated."""
         return False

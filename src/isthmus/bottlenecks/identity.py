@@ -19,5 +19,9 @@ class Identity(Bottleneck):
 
     activation: Activation = "linear"
 
+    @property
+    def thread_invariant(self) -> bool:
+        return self.activation in {"linear", "relu"}  # PyTorch's sigmoid has other last bits where a thread begins
+
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         return Code(activate(h, self.activation), h.new_zeros(h.shape[0]))

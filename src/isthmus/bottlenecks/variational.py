@@ -128,6 +128,10 @@ class Gaussian(Variational):
     schedule: InstanceOf[Schedule] = Constant()
     free_bits: NonNegativeFloat = 0.0
 
+    @property
+    def thread_invariant(self) -> bool:
+        return True
+
     @model_validator(mode="after")
     def _units_have_a_divergence(self) -> Gaussian:
         if self.free_bits and not self.prior.closed_form:

@@ -52,6 +52,14 @@ class Likelihood(Record):
     A likelihood defines `mean`, and `costs` or `nll`; everything else has a default.
     """
 
+    def thread_invariant(self, missing: bool) -> bool:
+        """Whether its bits in training do not depend on the number of threads.
+
+        Args:
+            missing: whether values can be missing, which are imputed with the mean.
+        """
+        return False
+
     @property
     def density(self) -> bool:
         """Whether it is a density, which depends on the unit of the values, and not a probability mass; `densities` says of which."""

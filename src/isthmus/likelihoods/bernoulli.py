@@ -87,6 +87,9 @@ class Bernoulli(Likelihood):
     For gray levels it is not a likelihood: its minimum is the entropy of the pixels, not zero.
     """
 
+    def thread_invariant(self, missing: bool) -> bool:
+        return not missing  # the mean is PyTorch's sigmoid, which has other last bits where a thread begins
+
     @property
     def density(self) -> bool:
         return False

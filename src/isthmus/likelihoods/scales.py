@@ -43,6 +43,9 @@ class LocationScale(Likelihood):
         """The terms whose mean is the maximum-likelihood scale, to the power of `power`."""
         raise NotImplementedError
 
+    def thread_invariant(self, missing: bool) -> bool:
+        return True
+
     def outputs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape, 2) if self.scale == "predicted" else shape
 

@@ -276,9 +276,10 @@ int isthmus_backward(size rows, int count, const size *sizes, const float *const
 
 /* The cross-entropy */
 
-/* exp(x) for x <= 0, to two units in the last place; below -87, where it is almost the smallest normal number, exp(-87). */
-static inline vec exponential(vec x) {
-  x = where(x > all(-87), x) + where(~(x > all(-87)), all(-87));
+/* exp(x) for x <= 0, to two units in the last place; 0 below -87, where it is almost the smallest normal number, and for NaN. */
+static inline vec exponential(vec given) {
+  ints there = given > all(-87);
+  vec x = where(there, given) + where(~there, all(-87));
   vec shifted = x * 1.44269504f + 12582912.0f, whole = shifted - 12582912.0f; /* 1.5 * 2**23: the sum has no digits behind the point */
   vec rest = x - whole * 0.693359375f + whole * 2.12194440e-4f; /* log(2) in two parts */
   vec sum = rest * (1.0f / 5040) + 1.0f / 720;
@@ -287,7 +288,7 @@ static inline vec exponential(vec x) {
   sum = sum * rest + 1.0f / 6;
   sum = sum * rest + 0.5f;
   sum = sum * rest * rest + rest + 1.0f;
-  return (vec)((ints)sum + ((ints)shifted << 23));
+  return where(there, (vec)((ints)sum + ((ints)shifted << 23)));
 }
 
 /* Of VL logits y and targets x: the cross-entropy but for the logarithm, whose argument is multiplied to `product`; and the slope. */
@@ -295,7 +296,7 @@ static inline vec entropies(vec y, vec x, vec *product, vec *slope) {
   ints negative = y < (vec){};
   vec small = exponential((vec)((ints)y | INT32_MIN)), large = 1.0f / (1.0f + small); /* sigmoid(abs(y)) */
   *product *= large;
-  *slope = where(~negative, large) + where(negative, small * large) - x;
+  *slope = where(~negative, large) + where(negative, small * large) - x + where(y != y, y); /* NaN stays */
   return where(~negative, y) - x * y;
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
+import math
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class DenseStack(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         kernels = native_kernels(x)
         layers = None if kernels is None else _dense_layers(self)
-        if layers is None:
+        if layers is None or not layers.take(x):
             plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]  # PyTorch's
             return plain
         if layers.flatten is not None:
@@ -63,10 +64,23 @@ class _Layers(NamedTuple):
     rectified: bool
     unflatten: nn.Module | None
 
+    def take(self, x: Tensor) -> bool:
+        """Whether examples have the right size; PyTorch says it of others."""
+        flat = (
+            math.prod(x.shape[1:])
+            if type(self.flatten) is nn.Flatten and x.ndim > 1
+            else x.shape[-1]
+            if x.ndim == 2
+            else -1
+        )
+        return flat == self.parameters[0].shape[1]
+
 
 def _dense_layers(stack: nn.Sequential) -> _Layers | None:
     """The dense layers of a stack if there are no others but ReLU between them, and nobody listens to a single one."""
     parts = list(stack)
+    if len(parts) < 3 and not any(type(part) is Dense for part in parts):
+        return None
     flatten = parts.pop(0) if type(parts[0]) is nn.Flatten else None
     unflatten = parts.pop() if type(parts[-1]) is nn.Unflatten else None
     dense, between = parts[::2], parts[1::2]
@@ -77,7 +91,16 @@ def _dense_layers(stack: nn.Sequential) -> _Layers | None:
     if any(getattr(part, hooks) for part in parts for hooks in _HOOKS):
         return None
     parameters: list[Any] = [*chain.from_iterable((part.weight, part.bias) for part in dense)]
-    if any(p is None or p.dtype is not torch.float32 or not p.is_contiguous() for p in parameters):
+    if not all(
+        type(p) in {Tensor, nn.Parameter} and p.dtype is torch.float32 and p.is_contiguous() for p in parameters
+    ):
+        return None
+    if any(p.device.type != "cpu" or p.layout is not torch.strided for p in parameters):
+        return None
+    weights, biases = parameters[::2], parameters[1::2]
+    if any(bias.shape != weight.shape[:1] for weight, bias in zip(weights, biases, strict=True)):
+        return None
+    if any(after.shape[1] != before.shape[0] for before, after in pairwise(weights)):
         return None
     return _Layers(flatten, parameters, bool(between), unflatten)
 
@@ -98,7 +121,9 @@ class _Stack(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         count = (len(saved) + 1) // 3
         parameters, hidden = saved[: 2 * count], saved[2 * count :]
-        if torch.is_grad_enabled():  # somebody wants a derivative of this one
+        if torch.is_grad_enabled() or torch._C._functorch.is_batchedtensor(
+            slope
+        ):  # somebody wants more than one derivative
             return _differentiable(x, parameters, slope, ctx)
         of_x, of_weights, of_biases = ctx.kernels.backward(
             slope.contiguous(), x, parameters[::2], hidden, ctx.rectified, ctx.needs_input_grad[0]
@@ -108,12 +133,14 @@ class _Stack(torch.autograd.Function):
 
 
 def _differentiable(x: Tensor, parameters: list[Tensor], slope: Tensor, ctx: Any) -> tuple[Any, ...]:
-    """The slopes by x and the parameters, by operations that have derivatives."""
-    y = x
-    for i in range(0, len(parameters), 2):
-        y = F.linear(F.relu(y) if i and ctx.rectified else y, parameters[i], parameters[i + 1])
+    """The slopes by x and the parameters, by operations that have derivatives. Other uses of the same tensors do not count here."""
+    with torch.enable_grad():
+        x, *parameters = (tensor.view_as(tensor) for tensor in (x, *parameters))
+        y = x
+        for i in range(0, len(parameters), 2):
+            y = F.linear(F.relu(y) if i and ctx.rectified else y, parameters[i], parameters[i + 1])
     needed = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
     inputs = [p for p, need in zip((x, *parameters), needed, strict=True) if need]
-    found = iter(torch.autograd.grad(y, inputs, slope, create_graph=True))
+    found = iter(torch.autograd.grad(y, inputs, slope, create_graph=torch.is_grad_enabled()))
     of_x, *of_parameters = (next(found) if need else None for need in needed)
     return (of_x, None, None, *of_parameters)

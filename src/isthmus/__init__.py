@@ -29,9 +29,11 @@ Modules in reading order, which follows the data. A module imports only from mod
     bottlenecks/    the form of the code and its penalty
     likelihoods/    the reconstruction loss
     penalties/      what else the loss requires in training
+    optimizer_state  the parameters and buffers of an optimizer
     optimizers      optimizers
     trainable       the contract between a model and the training loop
     units           raw and model units as tensors of a model
+    kernel_pass     losses and gradients of dense autoencoders by the kernels
     model           the nn.Module that joins them
     training/       the engine: batches, steps, the loop, layer-wise training, progress
     estimators/     Autoencoder, OutlierDetector, AutoencoderClassifier; defaults, inference, model files

@@ -18,8 +18,9 @@ from torch import Generator, Tensor, nn
 from isthmus.architectures.base import Architecture, Pair, StartExamples
 from isthmus.bottlenecks.base import Bottleneck, Code
 from isthmus.errors import RecordError
+from isthmus.kernel_pass import KernelPass
 from isthmus.likelihoods import Likelihood
-from isthmus.nn.dense_stack import trains_natively
+from isthmus.nn.dense_stack import StackPass, is_heard, trains_natively
 from isthmus.nn.device import autocast_to
 from isthmus.nn.module_rng import draw_from
 from isthmus.nn.processes import gathered, own_rows, own_weights
@@ -119,6 +120,22 @@ class Model(InUnits):
         plain = self.device.type == "cpu" and not self.penalty.terms and self.bottleneck.thread_invariant
         plain = plain and self.likelihood.thread_invariant(self.fill is not None)
         return plain and trains_natively(self.encoder) and trains_natively(self.decoder)
+
+    def kernel_pass(self, rows: int) -> KernelPass | None:
+        held = (self.code_memory, self.likelihood_memory)
+        plain = not (is_heard(self) or self.penalty.terms or self.context or self.bottleneck.draws > 1)
+        plain = (
+            plain
+            and self.fill is None
+            and self.anchors is None
+            and not any(True for each in held for _ in each.parameters())
+        )
+        encoder = StackPass.of(self.encoder, rows, needs_x=False) if plain else None
+        decoder = StackPass.of(self.decoder, rows, needs_x=True) if encoder is not None else None
+        if encoder is None or decoder is None:
+            return None
+        added = self.log_jacobian if self.likelihood.density else None
+        return KernelPass(encoder.kernels, encoder, decoder, self.bottleneck, self.likelihood, held, added)
 
     def net_parameters(self) -> Iterator[nn.Parameter]:
         for part in (self.encoder, self.decoder, self.likelihood_memory):

@@ -7,8 +7,7 @@ divide by the size of the gradient depend on it only through their epsilon; for 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY
 from typing import Literal, TypeAlias
 
@@ -16,87 +15,16 @@ import torch
 from pydantic import InstanceOf, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from isthmus.native import Kernels
+from isthmus.optimizer_state import LearningRate, OptimizerState, Tensors
 from isthmus.records import Fraction, Record, Share, record
 from isthmus.schedules import Constant, Cosine, OneCycle, Schedule
 
 __all__ = ["SGD", "Adadelta", "Adam", "AdamW", "Constant", "Cosine", "OneCycle", "RMSprop"]
 
-
-Tensors: TypeAlias = list[Tensor]
-LearningRate: TypeAlias = float | Tensor  # a tensor where a step is a CUDA graph
 Buffers: TypeAlias = Mapping[str, Tensors]
 _TINY = 1e-30  # far below the square of any epsilon; the square root of a denormal number takes thirty times as long
-_NON_NEGATIVE = ("squares.", "deltas.", "steps.")  # running means of squares, and counts
 _MANY_STEPS = 1e9  # steps, after which the bias correction of a running mean is 1
-
-
-class OptimizerState:
-    """The parameters of a model, the optimizer's buffers for them and its update rule. A step allocates few tensors.
-
-    Args:
-        parameters: the parameters to update.
-        buffers: the names of the buffers. Each holds a tensor per parameter, of its shape and initially zero.
-        rule: (parameters, gradients, buffers, steps, learning rate) -> None, in place. ``steps`` are counts from 1, one per parameter.
-        flat: pass all parameters as one flat tensor. A rule of many operations is then faster.
-    """
-
-    def __init__(
-        self, parameters: Iterable[nn.Parameter], buffers: Iterable[str], rule: Callable[..., None], flat: bool = False
-    ) -> None:
-        self.parameters: Tensors = list(parameters)
-        self.rule, self.flat = rule, flat
-        like = [_concatenated(self.parameters)] if flat else [p.detach() for p in self.parameters]
-        self.buffers = {name: [torch.zeros_like(p) for p in like] for name in buffers}
-        self.steps = [p.new_zeros((), dtype=torch.float32) for p in like]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The buffers and step counts by name, not copies."""
-        named = {f"{name}.{i}": tensor for name, tensors in self.buffers.items() for i, tensor in enumerate(tensors)}
-        return named | {f"steps.{i}": tensor for i, tensor in enumerate(self.steps)}
-
-    def first_nonfinite(self) -> str | None:
-        """The name of the first invalid tensor (see the function of this name), or None."""
-        return first_nonfinite(self.tensors())
-
-    def zero_grad(self) -> None:
-        """Sets all gradients to None."""
-        for p in self.parameters:
-            p.grad = None
-
-    @torch.no_grad()
-    def step(self, lr: LearningRate) -> None:
-        """Updates every parameter that has a gradient."""
-        p, buffers, steps = self.parameters, self.buffers, self.steps
-        if self.flat:
-            torch._foreach_add_(steps, 1)
-            weights = _concatenated(p)
-            gradient = _concatenated([torch.zeros_like(q) if q.grad is None else q.grad for q in p])
-            self.rule([weights], [gradient], buffers, steps, lr)
-            moved = weights.split([q.numel() for q in p])
-            torch._foreach_copy_(p, [new.reshape(q.shape) for new, q in zip(moved, p, strict=True)])
-            return
-        if any(parameter.grad is None for parameter in p):
-            moved = [i for i, parameter in enumerate(p) if parameter.grad is not None]
-            p, steps = [p[i] for i in moved], [steps[i] for i in moved]
-            buffers = {name: [tensors[i] for i in moved] for name, tensors in buffers.items()}
-        if p:
-            torch._foreach_add_(steps, 1)
-            self.rule(p, [parameter.grad for parameter in p], buffers, steps, lr)
-
-
-def first_nonfinite(state: Mapping[str, Tensor]) -> str | None:
-    """The name of the first invalid tensor of an optimizer state: one with a value that is not finite, or a square below 0."""
-    for name, tensor in state.items():
-        lower, upper = (float(end) for end in torch.aminmax(tensor))  # one pass; both are NaN if any value is
-        bound = 0 if name.startswith(_NON_NEGATIVE) else -math.inf
-        if not (math.isfinite(lower) and math.isfinite(upper) and lower >= bound):
-            return name
-    return None
-
-
-def _concatenated(tensors: Iterable[Tensor]) -> Tensor:
-    """All tensors as one flat tensor."""
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
 @record
@@ -132,10 +60,20 @@ class Adam(Optimizer):
     eps: PositiveFloat = 1e-8
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
-        return OptimizerState(parameters, ("means", "squares"), self._step)
+        return OptimizerState(parameters, ("means", "squares"), self._step, native_rule=self._native_step)
 
     def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
-        _adam(p, g, buffers["means"], buffers["squares"], steps, lr, self.betas, self.eps, 0.0)
+        _adam(p, g, buffers["means"], buffers["squares"], steps, lr, self.betas, self.eps, self._decay)
+
+    def _native_step(
+        self, kernels: Kernels, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: float
+    ) -> None:
+        kernels.adam(p, g, buffers["means"], buffers["squares"], steps, lr, self.betas, self.eps, self._decay)
+
+    @property
+    def _decay(self) -> float:
+        """The decay of the weights."""
+        return 0.0
 
 
 @record
@@ -145,8 +83,9 @@ class AdamW(Adam):
     _: KW_ONLY
     weight_decay: NonNegativeFloat = 0.01
 
-    def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
-        _adam(p, g, buffers["means"], buffers["squares"], steps, lr, self.betas, self.eps, self.weight_decay)
+    @property
+    def _decay(self) -> float:
+        return self.weight_decay
 
 
 @record
@@ -188,7 +127,13 @@ class RMSprop(Optimizer):
 
     def build(self, parameters: Iterable[nn.Parameter]) -> OptimizerState:
         buffers = ("squares", "scratch", *(["velocity"] if self.momentum else []))
-        return OptimizerState(parameters, buffers, self._step, flat=self.momentum > 0)
+        native = None if self.momentum else self._native_step
+        return OptimizerState(parameters, buffers, self._step, self.momentum > 0, native)
+
+    def _native_step(
+        self, kernels: Kernels, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: float
+    ) -> None:
+        kernels.adam(p, g, None, buffers["squares"], steps, lr, (0.0, self.rho), self.eps, least=_TINY)
 
     def _step(self, p: Tensors, g: Tensors, buffers: Buffers, steps: Tensors, lr: LearningRate) -> None:
         squares, scratch = buffers["squares"], buffers["scratch"]

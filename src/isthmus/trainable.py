@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Generator, Tensor, nn
 
 from isthmus.corruptions import Corrupted, Corruption
+from isthmus.native import Kernels
 
-__all__ = ["Batch", "Losses", "Trainable"]
+__all__ = ["Batch", "GradientPass", "Losses", "Trainable"]
 
 
 class Batch(NamedTuple):
@@ -64,6 +65,22 @@ class Losses(NamedTuple):
         return self._replace(nll=self.nll * weights, penalty=own * weights + self.shared)
 
 
+class GradientPass(Protocol):
+    """What computes the losses of a batch, and gradients.
+
+    Attributes:
+        kernels: which do it.
+    """
+
+    kernels: Kernels
+
+    def takes(self, batch: Batch) -> bool:
+        """Whether it can compute the losses of a batch."""
+
+    def __call__(self, batch: Batch, generator: Generator, weight: float) -> Losses:
+        """The losses of a batch, without gradients. The parameters have the gradients of ``weight`` times their sum."""
+
+
 class Trainable(nn.Module):
     """The contract between a model and the training loop: it normalizes raw examples and computes the loss of a batch.
 
@@ -96,6 +113,10 @@ class Trainable(nn.Module):
     def thread_invariant(self) -> bool:
         """Whether the bits of a training step in float32 do not depend on the number of threads, which may then change in a run."""
         return False
+
+    def kernel_pass(self, rows: int) -> GradientPass | None:
+        """What computes losses and gradients of batches of so many rows without autograd, as the model is now; None: nothing does."""
+        return None
 
     def net_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters of which each of several processes computes the gradient of its own rows alone (`isthmus.nn.processes`)."""

@@ -2,6 +2,7 @@
 
 Read in this order:
 
+    code          the code, and its slopes
     base          the contract
     identity      no constraint: the plain autoencoder
     sparse        few active units: L1, TopK

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from isthmus.bottlenecks.code import Code, SlopeOfInput, with_autograd
 from isthmus.errors import NotPossibleError
+from isthmus.native import Kernels
 from isthmus.nn.variables import Variables
 from isthmus.records import Count, Record, record
 from isthmus.schedules import Constant, Schedule
@@ -18,14 +19,6 @@ __all__ = ["Bottleneck", "Code", "Posterior", "Problem", "per_example"]
 
 Problem = Literal["dead units", "unused units", "codebook collapse", "worse than PCA"]
 """Problems of codes that `isthmus.evaluate` detects; `Bottleneck.remedy` recommends what to do."""
-
-
-class Code(NamedTuple):
-    """The output of a bottleneck: the code, features last, and its penalty."""
-
-    z: Float[Tensor, "b *positions size"]
-    penalty: Float[Tensor, "b"]  # nats per example
-    stats: Mapping[str, Float[Tensor, ""]] = {}  # means over the batch, reported with the losses
 
 
 class Posterior(NamedTuple):
@@ -153,6 +146,24 @@ class Bottleneck(Record):
         after the other, (draws * b, *positions, size): the first draw of all examples first.
         """
         return self.deterministic(h, variables)
+
+    def with_slope(
+        self,
+        h: Float[Tensor, "b *positions encoder_outputs"],
+        variables: Variables,
+        generator: Generator,
+        kernels: Kernels,
+    ) -> tuple[Code, SlopeOfInput]:
+        """The code used in training, without gradients, and the slope of a loss by h: by default that of autograd.
+
+        Args:
+            h: the encoder's output, (b, *positions, encoder_outputs), which does not change before the slope is asked for.
+            variables: those of `variables`; none of them is learned.
+            generator: for the random numbers.
+            kernels: those that compute the rest of the step.
+        """
+        h = h.detach().requires_grad_()
+        return with_autograd(self(h, variables, generator), h)
 
     def combine(
         self,

@@ -12,6 +12,8 @@ from pydantic import InstanceOf, NonNegativeFloat, model_validator
 from torch import Generator, Tensor
 
 from isthmus.bottlenecks.base import Bottleneck, Code, Posterior, Problem, per_example
+from isthmus.bottlenecks.code import SlopeOfInput
+from isthmus.native import Kernels
 from isthmus.nn.variables import Variables
 from isthmus.priors import Prior, StandardNormal
 from isthmus.records import Count, record
@@ -152,6 +154,23 @@ class Gaussian(Variational):
         kl = self._kl(mean, log_variance, variables)  # of the same tensors as the code: gradients add up in this order
         cost = self._with_free_bits(h, variables) if self.free_bits and variables.training else kl
         return Code(mean + torch.exp(0.5 * log_variance) * noise, self.beta * cost, {"kl": kl.mean()})
+
+    def with_slope(
+        self,
+        h: Float[Tensor, "b *positions encoder_outputs"],
+        variables: Variables,
+        generator: Generator,
+        kernels: Kernels,
+    ) -> tuple[Code, SlopeOfInput]:
+        if type(self) is not Gaussian or self.free_bits or self.prior != StandardNormal() or h.ndim != 2:
+            return super().with_slope(h, variables, generator, kernels)
+        noise = h.new_empty(len(h), self.size).normal_(generator=generator)
+        z, deviation, kl = kernels.normal_codes(h, noise)
+
+        def slope(of_z: Tensor, factor: float) -> Tensor:
+            return kernels.normal_slopes(h, noise, deviation, of_z, factor * self.beta)
+
+        return Code(z, self.beta * kl, {"kl": kl.mean()}), slope
 
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         mean, log_variance = self.posterior(h)

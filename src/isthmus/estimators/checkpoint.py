@@ -16,7 +16,8 @@ from isthmus.estimators.defaults import COMPONENTS
 from isthmus.estimators.model_file import Header, RunState, Tensors
 from isthmus.estimators.training_data import TrainingData
 from isthmus.model import Model
-from isthmus.optimizers import Optimizer, first_nonfinite
+from isthmus.optimizer_state import first_nonfinite
+from isthmus.optimizers import Optimizer
 from isthmus.training.batches import Source
 from isthmus.training.config import Precision, TrainingConfig
 from isthmus.training.state import Best, Costs, Report, State

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from isthmus.errors import NotPossibleError
+from isthmus.native import Kernels
 from isthmus.nn.variables import Variables
 from isthmus.records import Record
 
@@ -198,6 +199,26 @@ class Likelihood(Record):
             (b,), in nats per example.
         """
         return mask_uncounted(self.costs(y, x, variables), counted).flatten(1).sum(1)
+
+    def with_slope(
+        self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], variables: Variables, factor: float, kernels: Kernels
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b *y"]]:
+        """`nll` where all values count, without a gradient, and its slope by y, times a factor: by default that of autograd.
+
+        Args:
+            y: the decoder's output, (b, *outputs(shape)).
+            x: the examples, (b, *shape), in model units.
+            variables: those of `variables`; none of them is learned.
+            factor: on the slope.
+            kernels: those that compute the rest of the step.
+
+        Returns:
+            (b,), in nats per example, and (b, *outputs(shape)).
+        """
+        y = y.detach().requires_grad_()
+        nll = self.nll(y, x, variables)
+        (slope,) = torch.autograd.grad(nll.sum() * factor, y)
+        return nll.detach(), slope
 
     def mean(self, y: Float[Tensor, "b *y"]) -> Float[Tensor, "b *x"]:
         """The reconstruction: the distribution's mean, in model units; for classes the most probable one.

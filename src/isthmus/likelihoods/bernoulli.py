@@ -117,6 +117,13 @@ class Bernoulli(Likelihood):
         nll: Tensor = CrossEntropy.apply(y, x, _kernels(y, x))  # type: ignore[no-untyped-call]  # PyTorch's
         return nll
 
+    def with_slope(
+        self, y: Float[Tensor, "b *x"], x: Float[Tensor, "b *x"], variables: Variables, factor: float, kernels: Kernels
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b *x"]]:
+        if type(self) is not Bernoulli or y.shape != x.shape:
+            return super().with_slope(y, x, variables, factor, kernels)
+        return kernels.cross_entropy(y, x, factor)
+
     def mean(self, y: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
         return torch.sigmoid(y)
 

@@ -16,7 +16,7 @@
 #include <omp.h>
 #endif
 
-#define VERSION 1 /* of what library.py calls */
+#define VERSION 2 /* of what library.py calls */
 #define NR (VL * NV)
 #define KC 1024          /* terms of a sum between two visits of its memory */
 #define MC (MR * 160)    /* rows and */
@@ -291,17 +291,18 @@ static inline vec exponential(vec given) {
   return where(there, (vec)((ints)sum + ((ints)shifted << 23)));
 }
 
-/* Of VL logits y and targets x: the cross-entropy but for the logarithm, whose argument is multiplied to `product`; and the slope. */
-static inline vec entropies(vec y, vec x, vec *product, vec *slope) {
+/* Of VL logits y and targets x: the cross-entropy but for the logarithm, whose argument is multiplied to `product`; and `factor` times the
+   slope. */
+static inline vec entropies(vec y, vec x, vec factor, vec *product, vec *slope) {
   ints negative = y < (vec){};
   vec small = exponential((vec)((ints)y | INT32_MIN)), large = 1.0f / (1.0f + small); /* sigmoid(abs(y)) */
   *product *= large;
-  *slope = where(~negative, large) + where(negative, small * large) - x + where(y != y, y); /* NaN stays */
+  *slope = (where(~negative, large) + where(negative, small * large) - x + where(y != y, y)) * factor; /* NaN stays */
   return where(~negative, y) - x * y;
 }
 
-/* The cross-entropy of logits y and targets x (rows x n), summed over each row, and its slope by y. */
-void isthmus_cross_entropy(size rows, size n, const float *y, const float *x, float *slope, float *nll, int threads) {
+/* The cross-entropy of logits y and targets x (rows x n), summed over each row, and `factor` times its slope by y. */
+void isthmus_cross_entropy(size rows, size n, const float *y, const float *x, float factor, float *slope, float *nll, int threads) {
 #pragma omp parallel for schedule(static) num_threads(rows * n > SMALL / 32 ? threads : 1)
   for (size r = 0; r < rows; r++) {
     const float *yr = y + r * n, *xr = x + r * n;
@@ -310,7 +311,7 @@ void isthmus_cross_entropy(size rows, size n, const float *y, const float *x, fl
     size j = 0;
     for (int run = 0; j + VL <= n; j += VL) {
       vec found;
-      total += entropies(load(yr + j), load(xr + j), &product, &found);
+      total += entropies(load(yr + j), load(xr + j), all(factor), &product, &found);
       store(sr + j, found);
       if (++run == CERTAIN_RUN) {
         for (int i = 0; i < VL; i++) sum -= logf(product[i]);
@@ -321,7 +322,7 @@ void isthmus_cross_entropy(size rows, size n, const float *y, const float *x, fl
       float rest[3][VL];
       for (int i = 0; i < VL; i++) rest[0][i] = j + i < n ? yr[j + i] : 200, rest[1][i] = j + i < n ? xr[j + i] : 1;
       vec found;
-      total += entropies(load(rest[0]), load(rest[1]), &product, &found);
+      total += entropies(load(rest[0]), load(rest[1]), all(factor), &product, &found);
       store(rest[2], found);
       for (size i = j; i < n; i++) sr[i] = rest[2][i - j];
     }
@@ -335,4 +336,82 @@ void isthmus_scale_rows(size rows, size n, const float *slope, const float *fact
 #pragma omp parallel for schedule(static) num_threads(rows * n > SMALL / 8 ? threads : 1)
   for (size r = 0; r < rows; r++)
     for (size j = 0; j < n; j++) to[r * n + j] = slope[r * n + j] * factors[r];
+}
+
+/* Normal codes */
+
+/* Codes z (rows x n) = mean + deviation * noise, the deviations, and the divergence of each row from N(0, 1). A row of h has n means and n
+   logarithms of variances. */
+void isthmus_normal_codes(size rows, size n, const float *h, const float *noise, float *z, float *deviation, float *divergence,
+                          int threads) {
+#pragma omp parallel for schedule(static) num_threads(rows * n > SMALL / 64 ? threads : 1)
+  for (size r = 0; r < rows; r++) {
+    const float *mean = h + r * 2 * n, *log_variance = mean + n;
+    float sum = 0;
+    for (size j = 0; j < n; j++) {
+      float d = expf(0.5f * log_variance[j]);
+      deviation[r * n + j] = d;
+      z[r * n + j] = mean[j] + d * noise[r * n + j];
+      sum += mean[j] * mean[j] + d * d - log_variance[j] - 1;
+    }
+    divergence[r] = 0.5f * sum;
+  }
+}
+
+/* The slope by h of a loss that has the slope z_slope by the codes, and that contains `factor` times each divergence. */
+void isthmus_normal_slopes(size rows, size n, const float *h, const float *noise, const float *deviation, const float *z_slope,
+                           float factor, float *h_slope, int threads) {
+#pragma omp parallel for schedule(static) num_threads(rows * n > SMALL / 8 ? threads : 1)
+  for (size r = 0; r < rows; r++) {
+    float *mean = h_slope + r * 2 * n, *log_variance = mean + n;
+    for (size j = 0; j < n; j++) {
+      float s = z_slope[r * n + j], d = deviation[r * n + j];
+      mean[j] = s + factor * h[r * 2 * n + j];
+      log_variance[j] = 0.5f * (s * noise[r * n + j] * d + factor * (d * d - 1));
+    }
+  }
+}
+
+/* The optimizer */
+
+/* A step of Adam with decoupled weight decay on `count` tensors of lengths[i] weights. Each has a number of steps, which this one raises.
+   Without means it is RMSprop: the slope takes their place, and nothing is corrected. Squares are at least `least`, since roots of smaller
+   numbers are slow. */
+void isthmus_adam(int count, const size *lengths, float *const *weights, const float *const *slopes, float *const *means,
+                  float *const *squares, float *const *steps, double rate, double mean_share, double square_share, double eps, double decay,
+                  double least, int threads) {
+  size total = 0;
+  for (int i = 0; i < count; i++) total += lengths[i];
+#pragma omp parallel num_threads(total > SMALL / 8 ? threads : 1)
+  {
+    int t = 0, T = 1;
+#ifdef _OPENMP
+    t = omp_get_thread_num(), T = omp_get_num_threads();
+#endif
+    for (int i = 0; i < count; i++) {
+      double step = (double)*steps[i] + 1;
+      float size_of_step = means ? rate / (1 - pow(mean_share, step)) : rate, kept = 1 - rate * decay;
+      float unbiased = means ? 1 / sqrt(1 - pow(square_share, step)) : 1;
+      float m = mean_share, s = square_share, one_less_m = 1 - mean_share, one_less_s = 1 - square_share, e = eps, low = least;
+      float *restrict w = weights[i], *restrict square = squares[i], *restrict mean = means ? means[i] : NULL;
+      const float *restrict slope = slopes[i];
+      size begin = share(lengths[i], t, T), end = share(lengths[i], t + 1, T);
+      if (mean)
+        for (size j = begin; j < end; j++) {
+          mean[j] = m * mean[j] + one_less_m * slope[j];
+          float found = s * square[j] + one_less_s * slope[j] * slope[j];
+          square[j] = found;
+          w[j] = kept * w[j] - size_of_step * mean[j] / (sqrtf(found) * unbiased + e);
+        }
+      else
+        for (size j = begin; j < end; j++) {
+          float found = s * square[j] + one_less_s * slope[j] * slope[j];
+          square[j] = found = found < low ? low : found;
+          w[j] = kept * w[j] - size_of_step * slope[j] / (sqrtf(found) + e);
+        }
+    }
+#pragma omp barrier
+#pragma omp single
+    for (int i = 0; i < count; i++) *steps[i] += 1;
+  }
 }

@@ -17,15 +17,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-__all__ = ["Kernels", "load", "name"]
+from isthmus.native.agreement import is_right
 
-_VERSION = 1  # of kernels.c
-_SIZE, _ADDRESS, _INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
+__all__ = ["Kernels", "addresses", "check_memory", "load", "name"]
+
+_VERSION = 2  # of kernels.c
+_SIZE, _ADDRESS, _INT, _FLOAT, _DOUBLE = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _ARGUMENTS = {
     "isthmus_forward": [_SIZE, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _INT],
     "isthmus_backward": [_SIZE, _INT, *[_ADDRESS] * 2, _INT, *[_ADDRESS] * 6, _INT],
-    "isthmus_cross_entropy": [_SIZE, _SIZE, *[_ADDRESS] * 4, _INT],
+    "isthmus_cross_entropy": [_SIZE, _SIZE, _ADDRESS, _ADDRESS, _FLOAT, _ADDRESS, _ADDRESS, _INT],
     "isthmus_scale_rows": [_SIZE, _SIZE, *[_ADDRESS] * 3, _INT],
+    "isthmus_normal_codes": [_SIZE, _SIZE, *[_ADDRESS] * 5, _INT],
+    "isthmus_normal_slopes": [_SIZE, _SIZE, *[_ADDRESS] * 4, _FLOAT, _ADDRESS, _INT],
+    "isthmus_adam": [_INT, *[_ADDRESS] * 6, *[_DOUBLE] * 6, _INT],
 }
 _VARIANTS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}  # by PyTorch's name of the instructions, best first
 
@@ -50,7 +55,7 @@ class Kernels:
             raise OSError(f"{path} is of another version of isthmus")
         for function, arguments in _ARGUMENTS.items():
             getattr(self.library, function).argtypes = arguments
-        if not _is_right(self):
+        if not is_right(self):
             raise OSError(f"{path} does not compute what PyTorch does")
 
     def forward(
@@ -71,14 +76,14 @@ class Kernels:
             rows,
             len(weights),
             sizes,
-            _addresses(weights),
-            _addresses(biases),
+            addresses(weights),
+            addresses(biases),
             rectified,
             x.data_ptr(),
-            _addresses(outputs),
+            addresses(outputs),
             torch.get_num_threads(),
         )
-        _check_memory(failed)
+        check_memory(failed)
         return tuple(outputs)
 
     def backward(
@@ -110,25 +115,26 @@ class Kernels:
             rows,
             count,
             sizes,
-            _addresses(weights),
+            addresses(weights),
             rectified,
             x.data_ptr(),
-            _addresses(outputs),
-            _addresses(slopes),
-            _addresses(of_weights),
-            _addresses(of_biases),
+            addresses(outputs),
+            addresses(slopes),
+            addresses(of_weights),
+            addresses(of_biases),
             None if of_x is None else of_x.data_ptr(),
             torch.get_num_threads(),
         )
-        _check_memory(failed)
+        check_memory(failed)
         return of_x, of_weights, of_biases
 
-    def cross_entropy(self, y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def cross_entropy(self, y: Tensor, x: Tensor, factor: float = 1.0) -> tuple[Tensor, Tensor]:
         """The cross-entropy of logits y and targets x, both (b, ...), summed over each example: (b,), and its slope by y (b, ...).
 
         Args:
             y: the logits.
             x: the targets.
+            factor: on the slope.
         """
         nll, slope, rows = y.new_empty(y.shape[0]), torch.empty_like(y), y.shape[0]
         self.library.isthmus_cross_entropy(
@@ -136,6 +142,7 @@ class Kernels:
             y.numel() // max(rows, 1),
             y.data_ptr(),
             x.data_ptr(),
+            factor,
             slope.data_ptr(),
             nll.data_ptr(),
             torch.get_num_threads(),
@@ -160,34 +167,97 @@ class Kernels:
         )
         return to
 
+    def normal_codes(self, h: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normal codes (b, n), their standard deviations (b, n), and the divergence of each example from N(0, 1) in nats, (b,).
 
-def _is_right(kernels: Kernels) -> bool:
-    """Whether kernels compute what PyTorch does, for layers of some sizes."""
-    generator = torch.Generator("cpu").manual_seed(0)
-    with torch.no_grad(), torch.device("cpu"), torch.autocast("cpu", enabled=False):
-        x, first, last, a, b = (
-            torch.empty(shape, dtype=torch.float32).uniform_(-1, 1, generator=generator)
-            for shape in ((17, 37), (41, 37), (37, 41), (41,), (37,))
+        Args:
+            h: (b, 2 n), means and then logarithms of variances.
+            noise: (b, n), of N(0, 1).
+        """
+        z, deviation, divergence = torch.empty_like(noise), torch.empty_like(noise), h.new_empty(len(h))
+        self.library.isthmus_normal_codes(
+            *noise.shape,
+            h.data_ptr(),
+            noise.data_ptr(),
+            z.data_ptr(),
+            deviation.data_ptr(),
+            divergence.data_ptr(),
+            torch.get_num_threads(),
         )
-        hidden, y = kernels.forward(x, [first, last], [a, b], True)
-        right = torch.relu(torch.addmm(a, x, first.T))
-        nll, slope = kernels.cross_entropy(y, x)
-        of_x, of_weights, of_biases = kernels.backward(slope, x, [first, last], [hidden], True, True)
-        of_hidden = (slope @ last) * (right > 0)
-        losses = torch.nn.functional.binary_cross_entropy_with_logits(y, x, reduction="none").sum(1)
-        found = (hidden, y, nll, slope, of_x, *of_weights, *of_biases)
-        expected = (
-            *(right, torch.addmm(b, right, last.T), losses, torch.sigmoid(y) - x, of_hidden @ first),
-            *(of_hidden.T @ x, slope.T @ right, of_hidden.sum(0), slope.sum(0)),
+        return z, deviation, divergence
+
+    def normal_slopes(self, h: Tensor, noise: Tensor, deviation: Tensor, of_z: Tensor, factor: float) -> Tensor:
+        """The slope by h (b, 2 n) of a loss, from that by the codes.
+
+        Args:
+            h: as for `normal_codes`.
+            noise: likewise.
+            deviation: what it returned.
+            of_z: (b, n), the slope by the codes.
+            factor: of the divergences in the loss.
+        """
+        of_h = torch.empty_like(h)
+        self.library.isthmus_normal_slopes(
+            *noise.shape,
+            h.data_ptr(),
+            noise.data_ptr(),
+            deviation.data_ptr(),
+            of_z.data_ptr(),
+            factor,
+            of_h.data_ptr(),
+            torch.get_num_threads(),
         )
-        return all(torch.allclose(f, e, 1e-4, 1e-4) for f, e in zip(found, expected, strict=True) if f is not None)
+        return of_h
+
+    def adam(
+        self,
+        weights: Sequence[Tensor],
+        slopes: Sequence[Tensor],
+        means: Sequence[Tensor] | None,
+        squares: Sequence[Tensor],
+        steps: Sequence[Tensor],
+        rate: float,
+        shares: tuple[float, float],
+        eps: float,
+        decay: float = 0.0,
+        least: float = 0.0,
+    ) -> None:
+        """A step of Adam in place (Kingma & Ba 2015), or of RMSprop.
+
+        Args:
+            weights: the tensors to change.
+            slopes: of the loss by each of them.
+            means: the running means of the slopes, which change; None for RMSprop.
+            squares: the running means of their squares, which change.
+            steps: how many each has seen, (); they are raised by 1.
+            rate: the learning rate.
+            shares: what remains of means and of squares.
+            eps: is added to the roots of squares.
+            decay: of the weights, decoupled (Loshchilov & Hutter 2019).
+            least: what squares are at least, for RMSprop.
+        """
+        self.library.isthmus_adam(
+            len(weights),
+            (_SIZE * len(weights))(*[weight.numel() for weight in weights]),
+            addresses(weights),
+            addresses(slopes),
+            None if means is None else addresses(means),
+            addresses(squares),
+            addresses(steps),
+            rate,
+            *shares,
+            eps,
+            decay,
+            least,
+            torch.get_num_threads(),
+        )
 
 
-def _addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+def addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
     return (_ADDRESS * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
 
 
-def _check_memory(failed: int) -> None:
+def check_memory(failed: int) -> None:
     if failed:
         raise MemoryError("there is no memory for a matrix product: use a smaller batch or smaller layers")
 

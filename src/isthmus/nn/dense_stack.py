@@ -12,10 +12,10 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
-from isthmus.native import Kernels, load
+from isthmus.native import Kernels, Net, load
 from isthmus.nn.invariant_layers import Dense
 
-__all__ = ["DenseStack", "native_kernels", "trains_natively"]
+__all__ = ["DenseStack", "StackPass", "is_heard", "native_kernels", "trains_natively"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -58,6 +58,63 @@ def trains_natively(part: nn.Module) -> bool:
     return isinstance(part, DenseStack) and load() is not None and _dense_layers(part) is not None
 
 
+class StackPass:
+    """The forward and backward passes of a stack in training, without autograd, in memory that every step uses again.
+
+    Args:
+        kernels: what computes.
+        layers: of the stack, whose parameters stay where they are as long as this is used.
+        rows: how many examples a batch has at most.
+        needs_x: whether `backward` gives the slope by the input.
+    """
+
+    def __init__(self, kernels: Kernels, layers: _Layers, rows: int, needs_x: bool) -> None:
+        weights, biases = layers.parameters[::2], layers.parameters[1::2]
+        w, b = ([each.detach() for each in part] for part in (weights, biases))
+        self.kernels, self.layers, self.net = kernels, layers, Net(kernels, w, b, layers.rectified, rows, needs_x)
+        self.gradients = [
+            *zip(weights, self.net.of_weights, strict=True),
+            *zip(biases, self.net.of_biases, strict=True),
+        ]
+
+    @classmethod
+    def of(cls, stack: nn.Module, rows: int, needs_x: bool) -> StackPass | None:
+        """Those of a stack, None if the native kernels cannot train it as it is."""
+        if not isinstance(stack, DenseStack) or is_heard(stack) or any(map(_is_heard_in, stack.parameters())):
+            return None
+        layers = _dense_layers(stack)
+        kernels = None if layers is None else native_kernels(layers.parameters[0])
+        if layers is None or kernels is None or not all(p.requires_grad for p in layers.parameters):
+            return None
+        return cls(kernels, layers, rows, needs_x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs (b, *shape) of x, contiguous, which must not change before `backward`."""
+        y = self.net.forward(x if x.ndim == 2 else x.view(len(x), -1))
+        return y if self.layers.unflatten is None else self.layers.unflatten(y)
+
+    def backward(self, slope: Tensor) -> Tensor | None:
+        """The slope of a loss by x (b, k), None if it was not needed. Parameters then have gradients.
+
+        Args:
+            slope: that by the outputs, (b, *shape).
+        """
+        of_x = self.net.backward(slope.contiguous())
+        for parameter, gradient in self.gradients:
+            parameter.grad = gradient
+        return of_x
+
+
+def is_heard(module: nn.Module) -> bool:
+    """Whether somebody listens to a module, or has put another forward pass in its place."""
+    return "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS)
+
+
+def _is_heard_in(parameter: Tensor) -> bool:
+    """Whether somebody listens to a gradient."""
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
 class _Layers(NamedTuple):
     flatten: nn.Module | None
     parameters: list[Tensor]  # weight and bias of each layer
@@ -88,7 +145,7 @@ def _dense_layers(stack: nn.Sequential) -> _Layers | None:
         return None
     if len(between) != len(dense) - 1 or any(type(part) is not nn.ReLU for part in between):
         return None
-    if any(getattr(part, hooks) for part in parts for hooks in _HOOKS):
+    if any(map(is_heard, parts)):
         return None
     parameters: list[Any] = [*chain.from_iterable((part.weight, part.bias) for part in dense)]
     if not all(

@@ -12,7 +12,7 @@ from torch import Tensor
 from isthmus.errors import DivergenceError, DivergenceWarning
 from isthmus.nn.device import threads
 from isthmus.nn.processes import ALONE, Processes
-from isthmus.optimizers import OptimizerState
+from isthmus.optimizer_state import OptimizerState
 from isthmus.trainable import Batch, Trainable
 from isthmus.training.batches import Source
 from isthmus.training.config import TrainingConfig

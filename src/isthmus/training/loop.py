@@ -66,6 +66,7 @@ def train(
     guard = DivergenceGuard(model, examples, config, state, processes)
     batches = Epochs(examples, config.batch_size, config.random_state)
     steps, step = config.steps(len(examples)), Step(model, examples, config, state, processes)
+    step.prepare()
     began = time.perf_counter() - state.seconds
     try:
         while state.done < steps and not stopping.should_stop:
@@ -92,6 +93,7 @@ def train(
             val_loss = stopping.validation_loss() if complete else None
             state.seconds = time.perf_counter() - began
             yield Report.of(state, steps, means, val_loss, lr, complete)
+            step.prepare()
     finally:
         batches.restart()
         end_run(model, state)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from isthmus.errors import RecordError
-from isthmus.optimizers import OptimizerState
+from isthmus.optimizer_state import OptimizerState
 from isthmus.text import quoted
 from isthmus.trainable import Losses, Trainable
 

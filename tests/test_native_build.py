@@ -272,6 +272,7 @@ def copy(tmp_path: Path) -> Path:
         shutil.copy(NATIVE.parent / name, native.parent)
     for path in NATIVE.glob("*.py"):
         shutil.copy(path, native)
+    (native / "convolutions.h").touch()
     (native / "kernels.c").write_text(TEAM, encoding="utf-8")
     return project
 
@@ -307,7 +308,7 @@ def test_the_wheel_of_this_machine_has_the_libraries(copy: Path) -> None:
     before = contents(copy)
     tag, names, said = wheel(copy)
     assert re.fullmatch(r"py3-none-(linux|macosx_\d+_\d+)_\w+", tag)
-    assert names >= {"build.py", "kernels.c", *(f"kernels_{name}.native" for name in VARIANTS)}
+    assert names >= {"build.py", "kernels.c", "convolutions.h", *(f"kernels_{name}.native" for name in VARIANTS)}
     assert f"Tag: {tag}\n" in said
     assert "Root-Is-Purelib: false\n" in said
     assert contents(copy) == before
@@ -356,7 +357,8 @@ def test_the_source_distribution_has_what_compiles_and_no_library(copy: Path) ->
     (path,) = SdistBuilder(str(copy)).build(directory=str(copy / "dist"), versions=["standard"])
     with tarfile.open(path) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    assert names >= {"hatch_build.py", "src/isthmus/native/build.py", "src/isthmus/native/kernels.c"}
+    sources = {f"src/isthmus/native/{name}" for name in ("build.py", "kernels.c", "convolutions.h")}
+    assert names >= {"hatch_build.py", *sources}
     assert not [name for name in names if name.endswith(".native")]
 
 

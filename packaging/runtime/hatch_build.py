@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = "../../src/isthmus"
 LEFT_OUT = {"mnist", "__pycache__"}  # folders
-NATIVE = {".c", ".o", ".native"}  # endings: what is for training
+NATIVE = {".c", ".h", ".o", ".native"}  # endings: what is for training
 
 
 class PackageHook(BuildHookInterface):

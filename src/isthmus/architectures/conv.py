@@ -14,6 +14,7 @@ from isthmus.architectures.base import Architecture, Initialization, Pair, Recep
 from isthmus.data.kinds import Kind
 from isthmus.errors import RecordError
 from isthmus.nn.activations import Activation, activation_layers
+from isthmus.nn.conv_stack import ConvStack
 from isthmus.nn.invariant_layers import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Dense
 from isthmus.nn.layers import (
     Crop,
@@ -175,7 +176,7 @@ class Conv(Architecture):
                 nn.Unflatten(1, inner),
                 *decoder,
             ]
-        pair = Pair(nn.Sequential(*encoder), nn.Sequential(*decoder))
+        pair = Pair(ConvStack(*encoder), ConvStack(*decoder))
         initialize(pair.encoder, self.initialization, generator)
         initialize(pair.decoder, self.initialization, generator)
         return pair

@@ -3,12 +3,15 @@
 Read in this order:
 
     build              compiles the kernels, when isthmus is installed
-    agreement          whether kernels compute what PyTorch does
-    library            loads the kernels and calls them with tensors
+    library            calls the kernels with tensors
+    convolutions       calls those of convolutional nets
     net                dense layers in training, in memory that every step uses again
+    agreement          whether kernels compute what PyTorch does
+    loading            loads those of this processor
 """
 
-from isthmus.native.library import Kernels, load, name
+from isthmus.native.library import Kernels
+from isthmus.native.loading import load, name
 from isthmus.native.net import Net
 
 __all__ = ["Kernels", "Net", "load", "name"]

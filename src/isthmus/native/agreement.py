@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from isthmus.native.library import Kernels
+from isthmus.native import convolutions
+from isthmus.native.library import Kernels
 
 __all__ = ["is_right"]
 
 
 def is_right(kernels: Kernels) -> bool:
-    """Whether kernels compute what PyTorch does, for layers of some sizes."""
+    """Whether kernels compute what PyTorch does, for sizes that are not round."""
     generator = torch.Generator("cpu").manual_seed(0)
     with torch.no_grad(), torch.device("cpu"), torch.autocast("cpu", enabled=False):
-        x, first, last, a, b = (
-            torch.empty(shape, dtype=torch.float32).uniform_(-1, 1, generator=generator)
-            for shape in ((17, 37), (41, 37), (37, 41), (41,), (37,))
-        )
+        x, first, last, a, b = _drawn(generator, (17, 37), (41, 37), (37, 41), (41,), (37,))
         hidden, y = kernels.forward(x, [first, last], [a, b], True)
         right = torch.relu(torch.addmm(a, x, first.T))
         nll, slope = kernels.cross_entropy(y, x)
         of_x, of_weights, of_biases = kernels.backward(slope, x, [first, last], [hidden], True, True)
         of_hidden = (slope @ last) * (right > 0)
-        losses = torch.nn.functional.binary_cross_entropy_with_logits(y, x, reduction="none").sum(1)
+        losses = F.binary_cross_entropy_with_logits(y, x, reduction="none").sum(1)
         weight, mean, square, steps = a.clone(), b[:1].expand(41).clone(), a.abs(), torch.full((), 2.0)
         kernels.adam([weight], [of_biases[0]], [mean], [square], [steps], 0.1, (0.9, 0.99), 1e-3, 0.1)
         z, deviation, divergence = kernels.normal_codes(y[:, :36].contiguous(), noise := hidden[:, :18].contiguous())
@@ -37,7 +33,8 @@ def is_right(kernels: Kernels) -> bool:
             *_adam(a, b[0], of_hidden.sum(0)),
             *_normal(y[:, :18], y[:, 18:36], noise),
         )
-        return all(torch.allclose(f, e, 1e-4, 1e-4) for f, e in zip(found, expected, strict=True) if f is not None)
+        pairs = [*zip(found, expected, strict=True), *_pooled(kernels, generator), *_shuffled(kernels, generator)]
+        return all(torch.allclose(f, e, 1e-4, 1e-4) for f, e in pairs if f is not None)
 
 
 def _adam(weight: Tensor, mean: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,3 +48,35 @@ def _normal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, 
     """Normal codes by PyTorch, as `Kernels.normal_codes` gives them."""
     deviation = torch.exp(0.5 * log_variance)
     return mean + deviation * noise, deviation, 0.5 * (mean**2 + deviation**2 - log_variance - 1).sum(1)
+
+
+def _pooled(kernels: Kernels, generator: Generator) -> list[tuple[Tensor, Tensor]]:
+    """What the kernels make of a pooled convolution, and what PyTorch does."""
+    x, weight, bias = _drawn(generator, (3, 9, 8, 2), (16, 2, 3, 3), (16,))
+    y, places = convolutions.pooled_convolution(kernels, x, weight, bias, True)
+    found = convolutions.pooled_convolution_slopes(kernels, x, weight, y, places, y, True)
+    with torch.enable_grad():
+        weight, bias = weight.requires_grad_(), bias.requires_grad_()
+        pooled = F.max_pool2d(F.conv2d(x.movedim(-1, 1), weight, bias, padding=1), 2, ceil_mode=True).movedim(1, -1)
+        expected = F.relu(pooled)
+        total = (expected * y).sum()  # a scalar: for slopes of others PyTorch imports sympy
+    slopes = torch.autograd.grad(total, (weight, bias))
+    return [(y, expected), *zip(found, slopes, strict=True)]
+
+
+def _shuffled(kernels: Kernels, generator: Generator) -> list[tuple[Tensor, Tensor]]:
+    """The same of shuffled maps and their convolution, without a shift."""
+    maps, weight, bias = _drawn(generator, (3, 4, 5, 2, 2, 24), (2, 24, 3, 3), (2,))
+    y, out = convolutions.shuffled_convolution(kernels, maps, weight, bias, 0)
+    found = convolutions.shuffled_convolution_slopes(kernels, weight, y, out, 0)
+    with torch.enable_grad():
+        maps, weight, bias = maps.requires_grad_(), weight.requires_grad_(), bias.requires_grad_()
+        shuffled = F.relu(maps.permute(0, 5, 1, 3, 2, 4).reshape(3, 24, 8, 10))
+        expected = F.conv2d(shuffled, weight, bias, padding=1).movedim(1, -1)
+        total = (expected * out).sum()
+    slopes = torch.autograd.grad(total, (maps, weight, bias))
+    return [(out, expected), *zip(found, slopes, strict=True)]
+
+
+def _drawn(generator: Generator, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.empty(shape, dtype=torch.float32).uniform_(-1, 1, generator=generator) for shape in shapes)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -337,6 +338,8 @@ void isthmus_scale_rows(size rows, size n, const float *slope, const float *fact
   for (size r = 0; r < rows; r++)
     for (size j = 0; j < n; j++) to[r * n + j] = slope[r * n + j] * factors[r];
 }
+
+#include "convolutions.h"
 
 /* Normal codes */
 

@@ -1,25 +1,15 @@
-"""Loads the kernels that were built for this processor, and calls them with tensors.
-
-They are there where a compiler built them with the package (`isthmus.native.build`) and this processor computes with them as PyTorch
-does; `load` gives None elsewhere. The environment variable ISTHMUS_NATIVE=0 leaves them out. Their threads are those of PyTorch, whose
-OpenMP library they use.
-"""
+"""Calls the kernels of a library with tensors. Their threads are those of PyTorch, whose OpenMP library they use."""
 
 from __future__ import annotations
 
 import ctypes
-import os
-import platform
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from isthmus.native.agreement import is_right
-
-__all__ = ["Kernels", "addresses", "check_memory", "load", "name"]
+__all__ = ["Kernels", "addresses", "check_memory"]
 
 _VERSION = 2  # of kernels.c
 _SIZE, _ADDRESS, _INT, _FLOAT, _DOUBLE = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
@@ -28,11 +18,14 @@ _ARGUMENTS = {
     "isthmus_backward": [_SIZE, _INT, *[_ADDRESS] * 2, _INT, *[_ADDRESS] * 6, _INT],
     "isthmus_cross_entropy": [_SIZE, _SIZE, _ADDRESS, _ADDRESS, _FLOAT, _ADDRESS, _ADDRESS, _INT],
     "isthmus_scale_rows": [_SIZE, _SIZE, *[_ADDRESS] * 3, _INT],
+    "isthmus_pooled_convolution": [*[_SIZE] * 6, *[_ADDRESS] * 3, _INT, *[_ADDRESS] * 2, _INT],
+    "isthmus_pooled_convolution_slopes": [*[_SIZE] * 6, *[_ADDRESS] * 4, _INT, *[_ADDRESS] * 2, _INT],
+    "isthmus_shuffled_convolution": [*[_SIZE] * 7, *[_ADDRESS] * 5, _INT],
+    "isthmus_shuffled_convolution_slopes": [*[_SIZE] * 7, *[_ADDRESS] * 6, _INT],
     "isthmus_normal_codes": [_SIZE, _SIZE, *[_ADDRESS] * 5, _INT],
     "isthmus_normal_slopes": [_SIZE, _SIZE, *[_ADDRESS] * 4, _FLOAT, _ADDRESS, _INT],
     "isthmus_adam": [_INT, *[_ADDRESS] * 6, *[_DOUBLE] * 6, _INT],
 }
-_VARIANTS = {"AVX512": ("avx512", "avx2"), "AVX2": ("avx2",)}  # by PyTorch's name of the instructions, best first
 
 
 class Kernels:
@@ -45,7 +38,7 @@ class Kernels:
         name: of the kind of processor it is for, such as "avx2".
 
     Raises:
-        OSError: it cannot be loaded, is of another version, or computes something else than PyTorch.
+        OSError: it cannot be loaded, or is of another version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,8 +48,6 @@ class Kernels:
             raise OSError(f"{path} is of another version of isthmus")
         for function, arguments in _ARGUMENTS.items():
             getattr(self.library, function).argtypes = arguments
-        if not is_right(self):
-            raise OSError(f"{path} does not compute what PyTorch does")
 
     def forward(
         self, x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], rectified: bool
@@ -260,24 +251,3 @@ def addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
 def check_memory(failed: int) -> None:
     if failed:
         raise MemoryError("there is no memory for a matrix product: use a smaller batch or smaller layers")
-
-
-@cache
-def load() -> Kernels | None:
-    """The kernels of this processor, or None."""
-    if os.environ.get("ISTHMUS_NATIVE") == "0":
-        return None
-    machine = platform.machine().lower()
-    names = ("neon",) if machine in {"arm64", "aarch64"} else _VARIANTS.get(torch.backends.cpu.get_cpu_capability(), ())
-    for name in names:
-        try:
-            return Kernels(Path(__file__).parent / f"kernels_{name}.native")
-        except OSError:  # not built
-            continue
-    return None
-
-
-def name() -> str:
-    """The name of the kernels of this processor, "" without."""
-    kernels = load()
-    return "" if kernels is None else kernels.name

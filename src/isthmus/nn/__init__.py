@@ -8,6 +8,7 @@ Read in this order:
     invariant_layers   PyTorch's layers built from these
     dense_stack        dense layers one after the other, which native kernels train
     layers             further layers
+    conv_stack         convolutional layers one after the other, likewise
     plain              PyTorch's own layers in place of these
     places             places of values in sorted columns, as exported graphs can hold it
     log_gamma          the logarithm of the gamma function, likewise

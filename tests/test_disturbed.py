@@ -251,13 +251,8 @@ def test_a_file_size_limit_prints_one_sentence_and_leaves_no_files(tmp_path: Pat
 @pytest.mark.parametrize("kibibytes", [700_000, pytest.param(1_000_000, marks=pytest.mark.thorough)])
 def test_with_little_memory_a_command_works_or_prints_one_sentence(kibibytes: int, tmp_path: Path) -> None:
     done = shell(f"ulimit -v {kibibytes}; @", *TRAIN, "--out", "r", cwd=tmp_path)
-    assert "Traceback" not in done.stderr
-    if (
-        "OpenBLAS error: Memory allocation" in done.stderr
-    ):  # the library itself ends the process, as it is loaded for the figures
-        assert done.returncode
-        assert weights_hash(tmp_path / "r" / MODEL)  # what was trained is there, and whole
-    elif done.returncode:
+    if done.returncode:
+        assert "Traceback" not in done.stderr
         assert "isthmus: there is not enough memory" in done.stderr.splitlines()[-1]
         assert not list(tmp_path.iterdir())
     else:

@@ -69,12 +69,23 @@ from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.cli.together import check_verb
 from isthmus.io import memory_limit
-from isthmus.io.delayed_imports import delay_imports
+from isthmus.io.delayed_imports import delay_imports, import_now
 from isthmus.io.terminal import make_streams_tolerant, output_failure, print_error, print_lines, show_traceback
 
 __all__ = ["app", "main"]
 
 P = ParamSpec("P")
+
+_PLENTY = 2**31  # bytes of addresses with which imports may wait
+_LEAST = 2**28  # bytes that are left when all is loaded, for products and figures
+_OF_REPORTS = (
+    "torch",  # first: it ends a process that has no memory for it
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "sklearn.manifold",
+    "sklearn.mixture",
+    "sklearn.tree",
+)
 
 app = typer.Typer(
     name="isthmus",
@@ -128,13 +139,24 @@ VERBS: dict[str, list[Callable[..., None]]] = {
 }  # the sections of the help
 
 
+def _load_all() -> None:
+    """Loads what reports and figures need: what fails for lack of memory then fails before a training, and not behind it."""
+    for name in _OF_REPORTS:
+        import_now(name)
+        if memory_limit.address_space() < _LEAST:
+            raise MemoryError  # the library of NumPy's products would end the process
+
+
 def check_units_once(verb: Callable[P, None]) -> Callable[P, None]:
     """The verb, with at most one warning about the units of its data."""
 
     @wraps(verb)
     def checked(*arguments: P.args, **named: P.kwargs) -> None:
         if verb in (train.train, train.resume):
-            delay_imports("scipy.stats", "pandas")  # which scikit-learn imports, until the training is done
+            if memory_limit.address_space() > _PLENTY:
+                delay_imports("scipy.stats", "pandas")  # which scikit-learn imports, until the training is done
+            else:
+                _load_all()
         from isthmus.estimators.unit_check import check_units_once
 
         with check_units_once(check_once=False):

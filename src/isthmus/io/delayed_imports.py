@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-__all__ = ["delay_imports", "finish_imports", "imported"]
+__all__ = ["delay_imports", "finish_imports", "import_now", "imported"]
 
 
 class _Delaying(MetaPathFinder):
@@ -39,6 +40,16 @@ def delay_imports(*names: str) -> None:
         names: of the modules.
     """
     sys.meta_path.insert(0, _Delaying(names))
+
+
+def import_now(*names: str) -> None:
+    """Imports modules that others import later.
+
+    Args:
+        names: of the modules.
+    """
+    for name in names:
+        import_module(name)
 
 
 def finish_imports() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from isthmus.errors import MemoryLimitError, RecordError
 
 __all__ = [
+    "address_space",
     "allowed_memory",
     "available_memory",
     "check_memory",
@@ -129,6 +130,11 @@ def check_work(products: int, what: str, given: int, *, max_memory: int | None =
 def available_memory() -> float:
     """Bytes that this process can still use, by the machine, its control groups and its address space; infinite if unknown."""
     return max(0.0, min((*_of_machine(), *_of_groups(), *_of_process()), default=math.inf))
+
+
+def address_space() -> float:
+    """Bytes of addresses that this process can still take, as `ulimit -v` limits them; infinite without a limit."""
+    return max(0.0, min(_of_process(), default=math.inf))
 
 
 def allowed_memory() -> float:

@@ -51,7 +51,7 @@ PEERS = {  # script and what it is told besides, environment, works; None: all o
     "isthmus": ("isthmus_peer.py", None, None),
     "isthmus, in float32": ("isthmus_peer.py float32", None, ("hinton",)),
     "plain PyTorch": ("torch_peer.py", "torch", None),
-    "Keras / TensorFlow": ("keras_peer.py", "keras", None),
+    "Keras / TensorFlow": ("keras_peer.py", "keras", tuple(work for work in WORKS if work != "default")),
     "Lightning": ("lightning_peer.py", "torch", ("dense", "keras-vae", "hinton")),
     "Pythae": ("pythae_peer.py", "pythae", ("dense", "keras-vae")),
     "PyOD": ("pyod_peer.py", "torch", ("dense", "fashion-deep", "hinton")),
@@ -85,6 +85,7 @@ STARTS = {  # environment, and what Python is told
         ["-c", "import sys; sys.argv = ['isthmus', '--help']; from isthmus.cli import main; main()"],
     ),
     "`isthmus train`, until its first step is done": (None, ["-c", FIRST_STEP, "{folder}"]),
+    "`isthmus train`, with its figures and its page": (None, ["-m", "isthmus", "train", "--out", "{folder}"]),
     "`import torch, sklearn.base`": (None, ["-c", "import torch, sklearn.base"]),
     "`import torch`": ("torch", ["-c", "import torch"]),
     "`import lightning`": ("torch", ["-c", "import lightning"]),
@@ -125,7 +126,7 @@ def measure(environments: Path, works: list[str], rounds: int) -> Measurement:
     print(about, flush=True)
     top, starts = ceilings(), started(environments, rounds)
     results = {name: measured(name, environments, rounds) for name in works}
-    used = {name: uses(name, environments) for name in works}
+    used = {name: uses(name, environments) for name in works if name != "default"}
     return {**about, "rounds": rounds, "top": top, "starts": starts, "results": results, "used": used}
 
 
@@ -347,13 +348,23 @@ def starting(kept: list[Measurement]) -> list[str]:
             cells.append(spread)
         if any(cells):
             lines.append(f"| {name} | {' | '.join(cells)} |")
+    cells = [plain_epochs(each["results"].get("default", {})) for each in kept]
+    if any(cells):
+        lines.append(f"| 13 epochs of the same net by plain PyTorch, without its start | {' | '.join(cells)} |")
     return lines
+
+
+def plain_epochs(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Seconds of all epochs by plain PyTorch, "" if they were not measured."""
+    rows = [sum(row["seconds"]) for row in found.get("plain PyTorch", [])]
+    return f"{statistics.median(rows):.2f} ({min(rows):.2f} - {max(rows):.2f})" if rows else ""
 
 
 def foreign(known: str) -> str:
     """The sections of the page that other scripts write."""
     parts = {part.splitlines()[0]: part for part in known.split("\n## ") if part}
-    return "".join(f"\n## {parts[name].rstrip()}\n" for name in ("Exported models",) if name in parts)
+    names = ("Where the time of a step goes", "Exported models")
+    return "".join(f"\n## {parts[name].rstrip()}\n" for name in names if name in parts)
 
 
 HEAD = [

@@ -44,5 +44,6 @@ WORKS = {
         2,
     ),
     "fashion-deep": Work("784-256-128-20, Adam", (256, 128), 20, 512, "adam", 1e-3),
+    "default": Work("784-512-256-32, Adam: the net of `isthmus train`", (512, 256), 32, 256, "adam", 1e-3, epochs=13),
     "hinton": Work("784-1000-500-250-30, Adam", (1000, 500, 250), 30, 256, "adam", 1e-3, epochs=3),
 }

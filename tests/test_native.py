@@ -293,6 +293,17 @@ def test_without_kernels_training_is_the_same_but_for_rounding() -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("asked", [native.name(), "avx9"])
+def test_the_kernels_that_are_asked_for_are_taken_or_missed_aloud(asked: str) -> None:
+    script = "from isthmus import native; print(native.name() or 'none')"
+    environment = os.environ | {"ISTHMUS_NATIVE": asked}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    missed = "ISTHMUS_NATIVE='avx9': there are no such kernels for this processor, and PyTorch computes"
+    assert done.stdout.strip() == ("none" if asked == "avx9" else asked)
+    assert (missed in done.stderr) == (asked == "avx9")
+
+
+@needs_kernels
 def test_what_a_model_file_gives_has_the_same_bits_with_and_without_kernels(tmp_path: Path) -> None:
     X = np.random.default_rng(0).random((50, 70))
     ae = Autoencoder(3, likelihood=Bernoulli(), architecture=MLP((40,)), epochs=1, random_state=0).fit(X)

@@ -49,14 +49,16 @@ class Step:
         self.encoder_input = EncoderInput(model, examples, config)
         self.kernel_pass: GradientPass | None = None
         self.stochastic = self.encoder_input.stochastic or model.stochastic
-        capture = self.encoder_input.cuda_graph_safe and cuda_graph.can_capture(model) and processes.size == 1
+        capture = self.recorded = (
+            self.encoder_input.cuda_graph_safe and cuda_graph.can_capture(model) and processes.size == 1
+        )
         self.run_step = (
             cuda_graph.GraphedStep(self._train_step, config.batch_size, self.generator) if capture else self._train_step
         )
 
     def prepare(self) -> None:
         """Chooses what computes gradients: at the beginning, and whenever a caller had the model."""
-        alone = self.processes.size == 1 and autocast(self.config.precision) is None
+        alone = self.processes.size == 1 and not self.recorded and autocast(self.config.precision) is None
         self.kernel_pass = self.model.kernel_pass(self.config.batch_size) if alone else None
 
     def __call__(self, raw: Tensor, index: Tensor, lr: float, progress: float) -> Losses:

@@ -186,7 +186,6 @@ def test_who_listens_hears_each_step(place: str) -> None:
         {"bottleneck": Nested(6)},
         {"bottleneck": ImportanceWeighted(4)},
         {"bottleneck": Gaussian(3, prior=Mixture(4))},
-        {"data": np.where(X < 0.1, np.nan, X), "missing": "allow"},
         {"precision": "float64"},
     ],
     ids=str,
@@ -213,6 +212,45 @@ def test_batches_with_weights_or_hidden_values_are_left_to_autograd() -> None:
         given._replace(x=given.x[:, :6], target=given.target[:, :6]),
     ):
         assert not by_kernels.takes(other)
+
+
+def test_batches_with_missing_values_are_left_to_autograd() -> None:
+    of = model(data=np.where(X < 0.01, np.nan, X), missing="allow")
+    by_kernels = of.kernel_pass(ROWS)
+    assert by_kernels is not None
+    given = batch(of)
+    assert by_kernels.takes(given)
+    holes = given.x.where(given.x > 0.1, torch.nan)
+    assert not by_kernels.takes(given._replace(x=holes))
+    assert not by_kernels.takes(given._replace(target=holes))
+    (ours, our_slopes, _), (losses, slopes, _) = both(of, given)
+    torch.testing.assert_close(ours.nll, losses.nll.detach(), rtol=1e-4, atol=1e-4)
+    for found, expected in zip(our_slopes, slopes, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+class Doubled(Bernoulli):
+    """A likelihood of a user that shows the encoder something else."""
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        return x.double()
+
+
+class Narrow(Bernoulli):
+    """Another one."""
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        return x[:, ::2]
+
+
+@pytest.mark.parametrize("likelihood", [Doubled(), Narrow()], ids=repr)
+def test_what_does_not_fit_a_net_is_said_by_pytorch(likelihood: Any) -> None:
+    of = model()
+    of.likelihood = likelihood
+    by_kernels = of.kernel_pass(ROWS)
+    assert by_kernels is not None
+    with pytest.raises(RuntimeError, match=r"same dtype|shapes cannot be multiplied"):
+        by_kernels(batch(of), Generator(), 1.0)
 
 
 def test_a_frozen_layer_keeps_its_weights() -> None:

@@ -124,18 +124,14 @@ class Model(InUnits):
     def kernel_pass(self, rows: int) -> KernelPass | None:
         held = (self.code_memory, self.likelihood_memory)
         plain = not (is_heard(self) or self.penalty.terms or self.context or self.bottleneck.draws > 1)
-        plain = (
-            plain
-            and self.fill is None
-            and self.anchors is None
-            and not any(True for each in held for _ in each.parameters())
-        )
+        plain = plain and self.anchors is None and not any(True for each in held for _ in each.parameters())
         encoder = StackPass.of(self.encoder, rows, needs_x=False) if plain else None
         decoder = StackPass.of(self.decoder, rows, needs_x=True) if encoder is not None else None
         if encoder is None or decoder is None:
             return None
         added = self.log_jacobian if self.likelihood.density else None
-        return KernelPass(encoder.kernels, encoder, decoder, self.bottleneck, self.likelihood, held, added)
+        parts = (self.bottleneck, self.likelihood, held, added)
+        return KernelPass(encoder.kernels, encoder, decoder, *parts, incomplete=self.fill is not None)
 
     def net_parameters(self) -> Iterator[nn.Parameter]:
         for part in (self.encoder, self.decoder, self.likelihood_memory):

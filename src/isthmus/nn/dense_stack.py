@@ -89,8 +89,11 @@ class StackPass:
         return cls(kernels, layers, rows, needs_x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The outputs (b, *shape) of x, contiguous, which must not change before `backward`."""
-        y = self.net.forward(x if x.ndim == 2 else x.view(len(x), -1))
+        """The outputs (b, *shape) of x, which must not change before `backward`. What does not fit is said by PyTorch."""
+        x, weight = x if x.ndim == 2 else x.reshape(len(x), -1), self.layers.parameters[0]
+        if x.dtype is not weight.dtype or x.shape[1] != weight.shape[1]:
+            F.linear(x, weight)
+        y = self.net.forward(x.contiguous())
         return y if self.layers.unflatten is None else self.layers.unflatten(y)
 
     def backward(self, slope: Tensor) -> Tensor | None:
@@ -99,6 +102,11 @@ class StackPass:
         Args:
             slope: that by the outputs, (b, *shape).
         """
+        rows, size = len(self.net.x), self.layers.parameters[-1].shape[0]
+        if slope.dtype is not torch.float32 or slope.numel() != rows * size:
+            raise ValueError(
+                f"a slope of shape {tuple(slope.shape)} in {slope.dtype}: expected ({rows}, {size}) in float32"
+            )
         of_x = self.net.backward(slope.contiguous())
         for parameter, gradient in self.gradients:
             parameter.grad = gradient

@@ -137,7 +137,7 @@ def processor() -> Measurement:
         instructions += " with bfloat16"
     limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
     libraries = [
-        line.strip(" -") for line in torch.__config__.show().splitlines() if "MKL" in line and "Version" in line
+        line.strip(" -") for line in torch.__config__.show().splitlines() if "Math Kernel Library Version" in line
     ]
     libraries += [
         line.strip(" -").partition(" (Git")[0] for line in torch.__config__.show().splitlines() if "MKL-DNN v" in line

@@ -159,7 +159,9 @@ def test_columns_may_have_any_names_and_large_categories(tmp_path: Path) -> None
     made, expected = model.reconstruct(table), ae.reconstruct(table)
     assert list(made) == list(table)
     assert made["y"].tolist() == expected["y"].tolist()
-    assert made["score"].tolist() == expected["score"].tolist()
+    assert made["score"].dtype == expected["score"].dtype
+    apart = (pd.Series(made["score"]) - pd.Series(expected["score"])).abs()
+    assert apart.max() <= pd.Timedelta(seconds=1)  # single precision knows two months to half a second
     with pytest.raises(DataError, match="column 'y' has the category 3"):
         model.encode(table.assign(y=3))
 

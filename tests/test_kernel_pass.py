@@ -65,6 +65,7 @@ def both(of: Model, given: Batch, weight: float = 0.25) -> list[tuple[Losses, li
         Gaussian(3),
         Gaussian(40, beta=0.3),
         Gaussian(3, free_bits=0.5),
+        ImportanceWeighted(3, draws=1),
         L1(5, 0.1),
         TopK(6, k=2),
         VectorQuantized(4),

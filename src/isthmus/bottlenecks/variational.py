@@ -223,6 +223,17 @@ class ImportanceWeighted(Variational):
         repeated = h.repeat(self.draws, *[1] * (h.ndim - 1))
         return self._drawn(repeated, variables, generator, through_code=self.rescales_gradients)
 
+    def with_slope(
+        self,
+        h: Float[Tensor, "b *positions encoder_outputs"],
+        variables: Variables,
+        generator: Generator,
+        kernels: Kernels,
+    ) -> tuple[Code, SlopeOfInput]:
+        if type(self) is not ImportanceWeighted or self.draws > 1:
+            return super().with_slope(h, variables, generator, kernels)
+        return Gaussian(self.size, prior=self.prior).with_slope(h, variables, generator, kernels)
+
     def deterministic(self, h: Float[Tensor, "b *positions encoder_outputs"], variables: Variables) -> Code:
         return Gaussian(self.size, prior=self.prior).deterministic(h, variables)
 

@@ -69,7 +69,7 @@ from isthmus.cli.console import fail, print_line, warnings_as_notes
 from isthmus.cli.signals import termination_as_exception
 from isthmus.cli.together import check_verb
 from isthmus.io import memory_limit
-from isthmus.io.delayed_imports import delay_imports, import_now
+from isthmus.io.delayed_imports import delay_imports
 from isthmus.io.terminal import make_streams_tolerant, output_failure, print_error, print_lines, show_traceback
 
 __all__ = ["app", "main"]
@@ -78,14 +78,6 @@ P = ParamSpec("P")
 
 _PLENTY = 2**31  # bytes of addresses with which imports may wait
 _LEAST = 2**28  # bytes that are left when all is loaded, for products and figures
-_OF_REPORTS = (
-    "torch",  # first: it ends a process that has no memory for it
-    "matplotlib.figure",
-    "matplotlib.backends.backend_agg",
-    "sklearn.manifold",
-    "sklearn.mixture",
-    "sklearn.tree",
-)
 
 app = typer.Typer(
     name="isthmus",
@@ -141,10 +133,24 @@ VERBS: dict[str, list[Callable[..., None]]] = {
 
 def _load_all() -> None:
     """Loads what reports and figures need: what fails for lack of memory then fails before a training, and not behind it."""
-    for name in _OF_REPORTS:
-        import_now(name)
-        if memory_limit.address_space() < _LEAST:
-            raise MemoryError  # the library of NumPy's products would end the process
+    import torch  # noqa: F401  # first: it ends a process that has no memory for it
+
+    _check_addresses()
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+
+    _check_addresses()
+    import sklearn.manifold
+    import sklearn.mixture
+    import sklearn.tree  # noqa: F401
+
+    _check_addresses()
+
+
+def _check_addresses() -> None:
+    """A `MemoryError` where the library of NumPy's products could end the process for lack of addresses."""
+    if memory_limit.address_space() < _LEAST:
+        raise MemoryError
 
 
 def check_units_once(verb: Callable[P, None]) -> Callable[P, None]:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-__all__ = ["delay_imports", "finish_imports", "import_now", "imported"]
+__all__ = ["delay_imports", "finish_imports", "imported"]
 
 
 class _Delaying(MetaPathFinder):
@@ -40,16 +39,6 @@ def delay_imports(*names: str) -> None:
         names: of the modules.
     """
     sys.meta_path.insert(0, _Delaying(names))
-
-
-def import_now(*names: str) -> None:
-    """Imports modules that others import later.
-
-    Args:
-        names: of the modules.
-    """
-    for name in names:
-        import_module(name)
 
 
 def finish_imports() -> None:

@@ -49,7 +49,11 @@ def test_everything_public_is_in_the_reference(pages: dict[str, list[str]]) -> N
 def test_every_contract_is_in_the_reference(pages: dict[str, list[str]]) -> None:
     for page in ("architectures", "bottlenecks", "corruptions", "likelihoods", "penalties", "scaling"):
         contract = importlib.import_module(f"isthmus.{page}.base")
-        assert {f"{contract.__name__}.{name}" for name in contract.__all__} <= set(pages[page])
+        there = {path.rpartition(".")[2]: path for path in pages[page]}
+        assert set(contract.__all__) <= set(there), page
+        for name in contract.__all__:
+            home = importlib.import_module(there[name].rpartition(".")[0])
+            assert getattr(home, name) is getattr(contract, name), there[name]
     names = ("augmentations.Augmentation", "optimizers.Optimizer")
     for page, _, name in (each.partition(".") for each in (*names, "schedules.Schedule")):
         assert f"isthmus.{page}.{name}" in pages[page]

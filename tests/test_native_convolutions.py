@@ -16,6 +16,7 @@ from isthmus import Autoencoder, native
 from isthmus.architectures import Conv
 from isthmus.likelihoods import Bernoulli
 from isthmus.native.convolutions import (
+    convolution_slopes,
     pooled_convolution,
     pooled_convolution_slopes,
     shuffled_convolution,
@@ -60,6 +61,32 @@ SHUFFLED = [  # images, sides, features, shift, outputs, kernel
     (1, (1, 1), 8, 1, 1, 7),
     (2, (4, 4), 16, 1, 4, 1),
 ]
+
+
+CONVOLVED = [  # images, sides, channels, features, kernel, padding
+    (20, (14, 14), 32, 32, 3, 1),
+    (33, (7, 9), 5, 19, 3, 0),
+    (3, (30, 25), 1, 8, 5, 3),
+    (2, (3, 700), 2, 33, 2, 1),
+    (1, (1, 1), 3, 1, 1, 0),
+]
+
+
+@pytest.mark.parametrize(("rows", "sides", "c", "n", "k", "padding"), CONVOLVED)
+def test_the_slopes_of_a_convolution(
+    kernels: native.Kernels, threads: None, rows: int, sides: tuple[int, int], c: int, n: int, k: int, padding: int
+) -> None:
+    x, weight, bias = drawn(rows, *sides, c), drawn(n, c, k, k, state=1), drawn(n, state=2)
+    exact = [t.double().requires_grad_() for t in (weight, bias)]
+    y = F.conv2d(x.double().movedim(-1, 1), exact[0], exact[1], padding=padding).movedim(1, -1)
+    slope, found = drawn(*y.shape, state=3), list[Any]()
+    expected = torch.autograd.grad(y, exact, slope.double())
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.append(convolution_slopes(kernels, x, weight, slope, padding))
+    assert all(torch.equal(*pair) for each in found[1:] for pair in zip(found[0], each, strict=True))
+    for ours, theirs in zip(found[0], expected, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-4 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize(("rows", "sides", "c", "n", "k"), POOLED)
@@ -127,6 +154,8 @@ NETS: dict[str, dict[str, Any]] = {
     "double": {"architecture": Conv((8, 8), code="map", up="double")},
     "linear": {"architecture": Conv((8, 16), activation="linear")},
     "kernel": {"architecture": Conv((8, 8), kernel=5)},
+    "transpose": {"architecture": Conv((8, 12), up="transpose", down="stride")},
+    "narrow": {"architecture": Conv((5, 9))},
 }
 
 
@@ -169,19 +198,22 @@ def used(part: nn.Module, x: Tensor) -> set[str]:
 def test_the_kernels_are_used_where_nobody_listens() -> None:
     of, x = nets("vector"), drawn(5, 28, 28)
     z = of.encoder(x).detach().requires_grad_()
-    pooled, shuffled = {"_PooledConvolutionBackward"}, {"_ShuffledConvolutionBackward"}
+    every = {"_ConvolutionBackward"}
+    pooled, shuffled = every | {"_PooledConvolutionBackward"}, every | {"_ShuffledConvolutionBackward"}
     assert used(of.encoder, x) == pooled
     assert used(of.decoder, z) == shuffled
-    assert not used(of.encoder, x.clone().requires_grad_())  # whose slope nobody computes
+    assert (
+        used(of.encoder, x.clone().requires_grad_()) == every
+    )  # the kernels compute no slope by the first layer's input
     for part, given in ((of.encoder, x), (of.decoder, z)):
         for layer in list(part)[1:4] if part is of.encoder else list(part)[-4:-1]:
             other, heard = copy.deepcopy(part), list[Any]()
             twin = list(other)[list(part).index(layer)]
             handle = twin.register_forward_hook(lambda *given, heard=heard: heard.append(given))
-            assert not used(other, given)
+            assert used(other, given) <= every
             assert len(heard) == 1
             handle.remove()
-            assert used(other, given)
+            assert used(other, given) > every
         frozen = copy.deepcopy(part).requires_grad_(False)
         list(frozen.parameters())[-1].requires_grad_()
         assert [p.grad is None for p in frozen.parameters()][-1]

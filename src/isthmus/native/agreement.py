@@ -33,7 +33,8 @@ def is_right(kernels: Kernels) -> bool:
             *_adam(a, b[0], of_hidden.sum(0)),
             *_normal(y[:, :18], y[:, 18:36], noise),
         )
-        pairs = [*zip(found, expected, strict=True), *_pooled(kernels, generator), *_shuffled(kernels, generator)]
+        pairs = [*zip(found, expected, strict=True), *_convolved(kernels, generator)]
+        pairs += [*_pooled(kernels, generator), *_shuffled(kernels, generator)]
         return all(torch.allclose(f, e, 1e-4, 1e-4) for f, e in pairs if f is not None)
 
 
@@ -48,6 +49,16 @@ def _normal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, 
     """Normal codes by PyTorch, as `Kernels.normal_codes` gives them."""
     deviation = torch.exp(0.5 * log_variance)
     return mean + deviation * noise, deviation, 0.5 * (mean**2 + deviation**2 - log_variance - 1).sum(1)
+
+
+def _convolved(kernels: Kernels, generator: Generator) -> list[tuple[Tensor, Tensor]]:
+    """What the kernels make of the slopes of a convolution, and what PyTorch does."""
+    x, slope, weight, bias = _drawn(generator, (3, 9, 8, 5), (3, 8, 7, 19), (19, 5, 2, 2), (19,))
+    found = convolutions.convolution_slopes(kernels, x, weight, slope, 0)
+    with torch.enable_grad():
+        weight, bias = weight.requires_grad_(), bias.requires_grad_()
+        total = (F.conv2d(x.movedim(-1, 1), weight, bias).movedim(1, -1) * slope).sum()
+    return [*zip(found, torch.autograd.grad(total, (weight, bias)), strict=True)]
 
 
 def _pooled(kernels: Kernels, generator: Generator) -> list[tuple[Tensor, Tensor]]:

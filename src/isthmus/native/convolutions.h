@@ -1,5 +1,6 @@
 /* Two parts of convolutional nets, forwards and backwards: the first convolution with its pooling, and the last upsampling with the
- * convolution behind it. What lies between their operations is large and never leaves the cache here.
+ * convolution behind it. What lies between their operations is large and never leaves the cache here. And the slopes by the weights of
+ * any convolution of stride 1.
  *
  * Images are (rows, height, width, channels), weights (outputs, channels, k, k) with an odd k. The number of features is a multiple of 8.
  * Sums over examples have a fixed order, so that results do not depend on the number of threads. kernels.c includes this file.
@@ -264,5 +265,117 @@ int isthmus_shuffled_convolution_slopes(size rows, size h, size w, size n, size 
   sum_parts(rows, part, partial, sum);
   for (size q = 0; q < o; q++) features_last(of_weights + q * taps * n, sum + q * taps * n, 1, n, k, 1);
   sum_parts(rows, o, biases, of_bias);
+  return 0;
+}
+
+#define GROUPS 16 /* of examples, each with sums of its own */
+#define BAND 512  /* outputs of an image whose slopes are in a panel at once, unless a line has more */
+
+/* sums += the products of MR inputs of each output of a band, which are `offsets` behind its place, and the slopes by `wide` vectors of it. */
+static inline __attribute__((always_inline)) void add_products(size h, size w, const float *image, size line, size c, const size *offsets,
+                                                               const float *panel, int wide, float *to, size stride) {
+  vec sums[MR][NV];
+  EACH(r, MR)
+    EACH(s, NV)
+      if (s < wide) sums[r][s] = load(to + r * stride + s * VL);
+  for (size i = 0; i < h; i++) {
+    const float *at = image + i * line;
+    for (size j = 0; j < w; j++, at += c, panel += wide * VL) {
+      vec row[NV];
+      EACH(s, NV)
+        if (s < wide) row[s] = load(panel + s * VL);
+      EACH(r, MR) {
+        vec x = all(at[offsets[r]]);
+        EACH(s, NV)
+          if (s < wide) sums[r][s] += x * row[s];
+      }
+    }
+  }
+  EACH(r, MR)
+    EACH(s, NV)
+      if (s < wide) store(to + r * stride + s * VL, sums[r][s]);
+}
+
+/* Up to `wide` vectors of `count` rows of slope (count x n), of which `there` numbers are there, as a panel. Their sums are added to bias. */
+static inline __attribute__((always_inline)) void pack_slopes(float *restrict panel, const float *restrict slope, size count, size n,
+                                                              size there, int wide, float *restrict bias) {
+  vec sums[NV];
+  EACH(s, NV)
+    if (s < wide) sums[s] = load(bias + s * VL);
+  for (size q = 0; q < count; q++, panel += wide * VL, slope += n) {
+    if (there >= wide * VL)
+      EACH(s, NV) {
+        if (s < wide) store(panel + s * VL, load(slope + s * VL));
+      }
+    else
+      for (int s = 0; s < wide * VL; s++) panel[s] = s < there ? slope[s] : 0;
+    EACH(s, NV)
+      if (s < wide) sums[s] += load(panel + s * VL);
+  }
+  EACH(s, NV)
+    if (s < wide) store(bias + s * VL, sums[s]);
+}
+
+/* The slopes of a loss by weights and biases of a convolution of x (rows, h, w, c) with p zeros on each side, from that by its outputs
+   (rows, h + 2 p - k + 1, w + 2 p - k + 1, n). Returns 0, or 1 without memory. */
+int isthmus_convolution_slopes(size rows, size h, size w, size c, size n, size k, size p, const float *x, const float *slope,
+                               float *of_weights, float *of_bias, int threads) {
+  size height = h + 2 * p - k + 1, width = w + 2 * p - k + 1, line = (w + 2 * p) * c, taps = k * k * c, band = BAND / width;
+  band = band < 1 ? 1 : least(band, height);
+  size stride = parts(n, VL) * VL, tiles = parts(taps, MR), part = (tiles * MR + 1) * stride, groups = least(rows, GROUPS);
+  size whole = parts((band + k - 1) * line + band * width * NR, 16) * 16;
+  float *partial = memory_for(groups * part + threads * whole + taps * n);
+  if (!partial) return 1;
+#pragma omp parallel num_threads(threads)
+  {
+    float *panel = partial + groups * part, *image;
+#ifdef _OPENMP
+    panel += whole * omp_get_thread_num();
+#endif
+    image = panel + band * width * NR;
+#pragma omp for schedule(static)
+    for (size g = 0; g < groups; g++) {
+      float *found = partial + g * part, *bias = found + tiles * MR * stride;
+      memset(found, 0, part * sizeof(float));
+      for (size r = share(rows, g, groups); r < share(rows, g + 1, groups); r++)
+        for (size i0 = 0; i0 < height; i0 += band) {
+          size lines = least(band, height - i0);
+          for (size i = 0; i < lines + k - 1; i++) { /* a band of the image with its border */
+            size from = i0 + i - p;
+            memset(image + i * line, 0, line * sizeof(float));
+            if (from >= 0 && from < h) memcpy(image + i * line + p * c, x + (r * h + from) * w * c, w * c * sizeof(float));
+          }
+          for (size f = 0; f < n; f += NR) {
+            int wide = least(parts(n - f, VL), NV);
+            const float *from = slope + (r * height + i0) * width * n + f;
+            if (wide == NV)
+              pack_slopes(panel, from, lines * width, n, n - f, NV, bias + f);
+            else
+              pack_slopes(panel, from, lines * width, n, n - f, 1, bias + f);
+            for (size t = 0; t < tiles; t++) {
+              size offsets[MR];
+              for (int q = 0; q < MR; q++) {
+                size tap = least(t * MR + q, taps - 1);
+                offsets[q] = tap / (k * c) * line + tap % (k * c);
+              }
+              float *to = found + t * MR * stride + f;
+              if (wide == NV)
+                add_products(lines, width, image, line, c, offsets, panel, NV, to, stride);
+              else
+                add_products(lines, width, image, line, c, offsets, panel, 1, to, stride);
+            }
+          }
+        }
+    }
+  }
+  float *sum = partial + groups * part + threads * whole;
+  for (size t = 0; t <= taps; t++) { /* the biases are in the row behind all tiles */
+    size from = t < taps ? t : tiles * MR;
+    float *to = t < taps ? sum + t * n : of_bias;
+    memset(to, 0, n * sizeof(float));
+    for (size g = 0; g < groups; g++)
+      for (size j = 0; j < n; j++) to[j] += partial[g * part + from * stride + j];
+  }
+  features_last(of_weights, sum, n, c, k, 1);
   return 0;
 }

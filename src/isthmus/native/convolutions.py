@@ -12,6 +12,7 @@ from isthmus.native.library import Kernels, check_memory
 
 __all__ = [
     "GROUP",
+    "convolution_slopes",
     "pooled_convolution",
     "pooled_convolution_slopes",
     "shuffled_convolution",
@@ -125,3 +126,27 @@ def shuffled_convolution_slopes(
         )
     )
     return of_maps, of_weight, of_bias
+
+
+def convolution_slopes(
+    kernels: Kernels, x: Tensor, weight: Tensor, slope: Tensor, padding: int
+) -> tuple[Tensor, Tensor]:
+    """The slopes of a loss by weight and bias of a convolution of stride 1, of any number of features and with any k.
+
+    Args:
+        kernels: what computes.
+        x: the images, (b, h, w, c).
+        weight: (n, c, k, k).
+        slope: (b, h + 2 padding - k + 1, w + 2 padding - k + 1, n), that by the convolution's output.
+        padding: the zeros on each side.
+    """
+    (rows, h, w, c), (n, _, k, _) = x.shape, weight.shape
+    of_weight, of_bias = torch.empty_like(weight, memory_format=torch.contiguous_format), weight.new_empty(n)
+    check_memory(
+        kernels.library.isthmus_convolution_slopes(
+            *(rows, h, w, c, n, k, padding),
+            *(x.data_ptr(), slope.data_ptr(), of_weight.data_ptr(), of_bias.data_ptr()),
+            torch.get_num_threads(),
+        )
+    )
+    return of_weight, of_bias

@@ -17,7 +17,7 @@
 #include <omp.h>
 #endif
 
-#define VERSION 2 /* of what library.py calls */
+#define VERSION 3 /* of what library.py calls */
 #define NR (VL * NV)
 #define KC 1024          /* terms of a sum between two visits of its memory */
 #define MC (MR * 160)    /* rows and */
@@ -153,7 +153,7 @@ static inline __attribute__((always_inline)) void tile(const product *p, const f
 static _Thread_local float *panels;
 static _Thread_local size panels_length;
 
-/* Memory for panels, which stays with the thread: at most some 20 MB. NULL: there is none. */
+/* Memory for panels, which stays with the thread. Products need at most some 20 MB. NULL: there is none. */
 static float *memory_for(size numbers) {
   if (numbers > panels_length) {
     free(panels);

@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["Kernels", "addresses", "check_memory"]
 
-_VERSION = 2  # of kernels.c
+_VERSION = 3  # of kernels.c
 _SIZE, _ADDRESS, _INT, _FLOAT, _DOUBLE = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _ARGUMENTS = {
     "isthmus_forward": [_SIZE, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _INT],
@@ -22,6 +22,7 @@ _ARGUMENTS = {
     "isthmus_pooled_convolution_slopes": [*[_SIZE] * 6, *[_ADDRESS] * 4, _INT, *[_ADDRESS] * 2, _INT],
     "isthmus_shuffled_convolution": [*[_SIZE] * 7, *[_ADDRESS] * 5, _INT],
     "isthmus_shuffled_convolution_slopes": [*[_SIZE] * 7, *[_ADDRESS] * 6, _INT],
+    "isthmus_convolution_slopes": [*[_SIZE] * 7, *[_ADDRESS] * 4, _INT],
     "isthmus_normal_codes": [_SIZE, _SIZE, *[_ADDRESS] * 5, _INT],
     "isthmus_normal_slopes": [_SIZE, _SIZE, *[_ADDRESS] * 4, _FLOAT, _ADDRESS, _INT],
     "isthmus_adam": [_INT, *[_ADDRESS] * 6, *[_DOUBLE] * 6, _INT],

@@ -1,8 +1,9 @@
-"""Convolutional layers one after the other, whose first and last the native kernels train as one operation each where they are there."""
+"""Convolutional layers one after the other, which the native kernels train in part where they are there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.modules import module as torch_module
 from isthmus.native import Kernels
 from isthmus.native.convolutions import (
     GROUP,
+    convolution_slopes,
     pooled_convolution,
     pooled_convolution_slopes,
     shuffled_convolution,
@@ -20,17 +22,26 @@ from isthmus.native.convolutions import (
 )
 from isthmus.nn.dense_stack import is_heard, native_kernels
 from isthmus.nn.invariant_layers import Conv2d
-from isthmus.nn.layers import FewChannelConv2d, PixelShuffle, ToChannelsFirst, UpsampleConv2d, upsampled_maps
+from isthmus.nn.layers import (
+    FewChannelConv2d,
+    PixelShuffle,
+    ToChannelsFirst,
+    UpsampleConv2d,
+    upsample_conv2d,
+    upsampled_maps,
+)
 
 __all__ = ["ConvStack"]
 
 _MOST_TAPS = 64  # weights of a feature, beyond which a library is faster
+_MOST_WEIGHTS = 2**18  # of a layer, beyond which the sums of their slopes take too much memory
 
 
 class ConvStack(nn.Sequential):
     """Layers one after the other, as `nn.Sequential`. What is large at their ends never leaves the cache in training on a CPU.
 
-    These are a first convolution of few channels with pooling and ReLU, and upsampling with ReLU and a convolution to few channels.
+    These are a first convolution of few channels with pooling and ReLU, and upsampling with ReLU and a convolution to few channels. Of
+    other convolutions of stride 1 the kernels compute the slopes by the weights.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,8 +56,33 @@ class ConvStack(nn.Sequential):
             if _shuffles(parts):
                 x, parts = _shuffled(parts, x, kernels)
             else:
-                x = parts.pop(0)(x)
+                x = _output(parts.pop(0), x, kernels)
         return x
+
+
+def _output(layer: nn.Module, x: Tensor, kernels: Kernels) -> Tensor:
+    """The output of a layer. Of a convolution that nobody listens to, the kernels compute the slopes by the weights."""
+    if type(layer) not in {Conv2d, UpsampleConv2d} or is_heard(layer) or not _has_slopes(layer):
+        y: Tensor = layer(x)
+        return y
+    assert isinstance(layer, nn.Conv2d)
+    padding, conv = int(layer.padding[0]), partial(_convolved, kernels=kernels)
+    if type(layer) is Conv2d:
+        return conv(x, layer.weight, layer.bias, padding=padding)
+    return upsample_conv2d(x, layer.weight, layer.bias, padding, conv)
+
+
+def _has_slopes(layer: Any) -> bool:
+    """Whether the kernels compute the slopes by the weights of a convolution."""
+    (k, _), (p, q) = layer.kernel_size, layer.padding if isinstance(layer.padding, tuple) else (0, 1)
+    usual = (layer.stride, layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), (1, 1), 1, "zeros")
+    plain = layer.bias is not None and _is_plain(layer.weight) and _is_plain(layer.bias)
+    return usual and plain and layer.kernel_size == (k, k) and p == q and layer.weight.numel() <= _MOST_WEIGHTS
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, kernels: Kernels) -> Tensor:
+    y: Tensor = _Convolution.apply(x, weight, bias, padding, kernels)  # type: ignore[no-untyped-call]  # PyTorch's
+    return y
 
 
 def _pools_first(parts: Sequence[nn.Module]) -> bool:
@@ -99,9 +135,35 @@ def _shuffled(parts: list[nn.Module], x: Tensor, kernels: Kernels) -> tuple[Tens
     """The output of the last layers, and the layers behind them."""
     up, few = parts[0], parts[2]
     assert isinstance(up, nn.Conv2d)
-    maps, shift = upsampled_maps(x, up.weight, up.bias, int(up.padding[0]))
+    conv = partial(_convolved, kernels=kernels) if _has_slopes(up) else F.conv2d
+    maps, shift = upsampled_maps(x, up.weight, up.bias, int(up.padding[0]), conv)
     y: Tensor = _ShuffledConvolution.apply(maps.contiguous(), few.weight, few.bias, shift, kernels)  # type: ignore[no-untyped-call]
     return y.movedim(-1, 1), parts[3:]
+
+
+class _Convolution(torch.autograd.Function):
+    """Images (b, c, h, w) -> the outputs of a convolution of stride 1, (b, n, h', w')."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int, kernels: Kernels) -> Tensor:
+        ctx.kernels, ctx.padding = kernels, padding
+        ctx.save_for_backward(x, weight, bias)
+        return F.conv2d(x, weight, bias, padding=padding)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Any, ...]:
+        x, weight, bias = ctx.saved_tensors
+        if _asks_for_more(slope):
+            found = _differentiable(partial(F.conv2d, padding=ctx.padding), ctx, (x, weight, bias), slope)
+            return (*found, None, None)
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            settings = ((1, 1), (ctx.padding,) * 2, (1, 1), False, (0, 0), 1)
+            of_x = torch.ops.aten.convolution_backward(slope, x, weight, None, *settings, (True, False, False))[0]
+        if any(ctx.needs_input_grad[1:3]):
+            images, slope = (each.movedim(1, -1).contiguous() for each in (x, slope))
+            of_weight, of_bias = convolution_slopes(ctx.kernels, images, weight, slope, ctx.padding)
+        return of_x, of_weight, of_bias, None, None
 
 
 class _PooledConvolution(torch.autograd.Function):

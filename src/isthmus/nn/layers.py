@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -173,13 +174,20 @@ class UpsampleConv2d(nn.Conv2d):
         return batch_invariant(upsample_conv2d, x, self.weight, self.bias, int(self.padding[0]))
 
 
-def upsample_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """The forward pass of `UpsampleConv2d`: x (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, 2 h, 2 w), smaller without padding."""
-    y: Tensor = PixelShuffle.apply(*upsampled_maps(x, weight, bias, padding))  # type: ignore[no-untyped-call]  # PyTorch's
+def upsample_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, conv: Callable[..., Tensor] = F.conv2d
+) -> Tensor:
+    """The forward pass of `UpsampleConv2d`: x (b, c, h, w) and a kernel (o, c, k, k) -> (b, o, 2 h, 2 w), smaller without padding.
+
+    ``conv`` computes the convolution, as `torch.nn.functional.conv2d`.
+    """
+    y: Tensor = PixelShuffle.apply(*upsampled_maps(x, weight, bias, padding, conv))  # type: ignore[no-untyped-call]  # PyTorch's
     return y.movedim(-1, 1)
 
 
-def upsampled_maps(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> tuple[Tensor, int]:
+def upsampled_maps(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, conv: Callable[..., Tensor] = F.conv2d
+) -> tuple[Tensor, int]:
     """What `PixelShuffle` takes: the maps of even and odd positions, and how many rows later the odd ones start."""
     o, c, k, _ = weight.shape
     # the first input pixel under the kernel at even and odd output positions
@@ -188,7 +196,7 @@ def upsampled_maps(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int)
         sums = _weight_sums(k, padding, weight.device, weight.dtype)
         kernels = weight.reshape(-1, k * k) @ sums.flatten(1)
     kernels = kernels.reshape(-1, *sums.shape[1:]).movedim(1, 0).reshape(4 * o, c, *sums.shape[2:])
-    maps = F.conv2d(x, kernels, None if bias is None else bias.repeat(4), padding=-even).movedim(1, -1)
+    maps = conv(x, kernels, None if bias is None else bias.repeat(4), padding=-even).movedim(1, -1)
     return maps.reshape(*maps.shape[:3], 2, 2, -1), odd - even
 
 

@@ -55,6 +55,7 @@ LABELS = {  # what kernels are called in a profile
     (Kernels, "adam"): "adam",
 }
 CONVOLUTIONS = (
+    "convolution_slopes",
     "pooled_convolution",
     "pooled_convolution_slopes",
     "shuffled_convolution",

@@ -325,7 +325,8 @@ void isthmus_cross_entropy(size rows, size n, const float *y, const float *x, fl
       vec found;
       total += entropies(load(rest[0]), load(rest[1]), all(factor), &product, &found);
       store(rest[2], found);
-      for (size i = j; i < n; i++) sr[i] = rest[2][i - j];
+      for (int i = 0; i < VL; i++)
+        if (j + i < n) sr[j + i] = rest[2][i];
     }
     for (int i = 0; i < VL; i++) sum += total[i] - logf(product[i]);
     nll[r] = sum;

@@ -19,7 +19,7 @@
 
 #define VERSION 3 /* of what library.py calls */
 #define NR (VL * NV)
-#define KC 1024          /* terms of a sum between two visits of its memory */
+#define KC 256           /* terms of a sum between two visits of its memory */
 #define MC (MR * 160)    /* rows and */
 #define NC (NR * 128)    /* columns of a part whose panels are in memory at once */
 #define SMALL 200000     /* multiplications, or numbers read, for which one thread is as fast */

@@ -354,3 +354,26 @@ def test_a_library_that_is_not_right_is_not_used(tmp_path: Path, right: str, wro
     path = next(path for path in built if path.stem == f"kernels_{native.name()}")
     with pytest.raises(OSError, match=reason):
         opened(path)
+
+
+@needs_kernels
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux, which tells a process its memory")
+def test_the_memory_of_a_thread_ends_with_it() -> None:
+    program = """
+import threading
+from pathlib import Path
+import torch
+from isthmus import native
+kernels, x, weight = native.load(), torch.ones(4000, 256), torch.ones(2000, 256)
+def work():
+    kernels.forward(x[:, :256], [weight], [torch.zeros(2000)], False)
+for count in (5, 60):
+    for _ in range(count):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    print(Path("/proc/self/statm").read_text().split()[1])
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    before, after = map(int, done.stdout.split())
+    assert after - before < 12_000  # pages of 4 KiB; each of the 60 threads had 3 MB

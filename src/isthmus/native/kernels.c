@@ -9,6 +9,7 @@
  * VL floats are a vector of the processor, NV vectors are a row of sums. GCC and clang translate the vectors to any processor.
  */
 #include <math.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -152,13 +153,19 @@ static inline __attribute__((always_inline)) void tile(const product *p, const f
 
 static _Thread_local float *panels;
 static _Thread_local size panels_length;
+static pthread_key_t panels_key;
+static pthread_once_t panels_once = PTHREAD_ONCE_INIT;
 
-/* Memory for panels, which stays with the thread. Products need at most some 20 MB. NULL: there is none. */
+static void free_panels_at_exits(void) { pthread_key_create(&panels_key, free); }
+
+/* Memory for panels, which stays with the thread to its end. Products need at most some 20 MB. NULL: there is none. */
 static float *memory_for(size numbers) {
   if (numbers > panels_length) {
     free(panels);
     panels = aligned_alloc(64, parts(numbers * 4, 4096) * 4096);
     panels_length = panels ? numbers : 0;
+    pthread_once(&panels_once, free_panels_at_exits);
+    pthread_setspecific(panels_key, panels);
   }
   return panels;
 }

@@ -329,7 +329,7 @@ def test_what_a_model_file_gives_has_the_same_bits_with_and_without_kernels(tmp_
 @pytest.mark.parametrize(
     ("right", "wrong", "reason"),
     [
-        ("#define VERSION 3", "#define VERSION 0", "is of another version of isthmus"),
+        ("#define VERSION 4", "#define VERSION 0", "is of another version of isthmus"),
         (
             "return where(~negative, y) - x * y;",
             "return where(~negative, y) - x;",

@@ -88,6 +88,25 @@ static void check_cross_entropy(size rows, size n, int threads) {
   compare("cross-entropy: slopes", rows * n, slope, slopes);
 }
 
+static void check_normal(size rows, size n, int threads) {
+  float *y = numbers(rows * n), *x = numbers(rows * n), *slope = numbers(rows * n), *nll = numbers(rows);
+  for (int running = 0; running < 2; running++) {
+    float scale = -0.3f, squares = 2, count = 3;
+    double total = 1, *losses = zeros(rows), *slopes = zeros(rows * n);
+    for (size i = 0; i < rows * n; i++) total += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+    double log_scale = running ? 0.5 * log(total / (1.5 + rows * n)) : scale, variance = exp(2 * log_scale);
+    for (size i = 0; i < rows * n; i++) {
+      double error = (double)x[i] - y[i];
+      losses[i / n] += 0.5 * error * error / variance + log_scale + 0.5 * log(2 * 3.14159265358979323846);
+      slopes[i] = -0.25 * error / variance;
+    }
+    isthmus_normal(rows, n, y, x, 0.25f, &scale, running ? &squares : NULL, running ? &count : NULL, 0.5f, 1e-3f, slope, nll, threads);
+    compare("normal errors", rows, nll, losses);
+    compare("normal errors: slopes", rows * n, slope, slopes);
+    compare("normal errors: scale", 1, &scale, &log_scale);
+  }
+}
+
 /* The outputs of a convolution of x (rows, h, w, c) with p zeros on each side, (rows, h + 2 p - k + 1, ..., n), and the slopes. */
 static void plain_convolution(size rows, size h, size w, size c, size n, size k, size p, const double *x, const float *weights,
                               const float *bias, double *y, const double *slope, double *of_x, double *of_weights, double *of_bias) {
@@ -231,6 +250,9 @@ int main(void) {
     check_cross_entropy(9, 131, threads);
     check_cross_entropy(3, 1, threads);
     check_cross_entropy(40, 784, threads);
+    check_normal(9, 131, threads);
+    check_normal(1, 1, threads);
+    check_normal(400, 90, threads);
     check_convolution(20, 6, 5, 5, 19, 3, 1, threads);
     check_convolution(3, 9, 9, 1, 32, 5, 2, threads);
     check_convolution(2, 3, 600, 2, 33, 2, 1, threads);

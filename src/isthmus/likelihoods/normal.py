@@ -11,7 +11,8 @@ from pydantic import PositiveFloat
 from torch import Generator, Tensor
 
 from isthmus.likelihoods.base import NO_VARIABLES, mask_uncounted
-from isthmus.likelihoods.scales import LocationScale, follow
+from isthmus.likelihoods.scales import DECAY, LEAST, LocationScale, follow
+from isthmus.native import Kernels
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -57,6 +58,16 @@ class Normal(LocationScale):
             return 0.5 * squares.sum(1) + numbers * (log_scale + 0.5 * math.log(2 * math.pi))
         squares = ((errors / self.scale) ** 2).flatten(1)
         return 0.5 * squares.sum(1) + numbers * (math.log(self.scale) + 0.5 * math.log(2 * math.pi))
+
+    def with_slope(
+        self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], variables: Variables, factor: float, kernels: Kernels
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b *y"]]:
+        if type(self) is not Normal or self.scale == "predicted" or y.shape != x.shape:
+            return super().with_slope(y, x, variables, factor, kernels)
+        if self.scale == "learned":
+            running = (variables["squares"], variables["counts"]) if variables.training else None
+            return kernels.normal(y, x, variables["log_scale"], running, DECAY, LEAST, factor)
+        return kernels.normal(y, x, y.new_full((), math.log(self.scale)), None, DECAY, 0.0, factor)
 
     def _standard_costs(self, errors: Tensor) -> Tensor:
         return 0.5 * errors**2 + 0.5 * math.log(2 * math.pi)

@@ -13,10 +13,10 @@ from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, mask_uncounted
 from isthmus.nn.processes import summed
 from isthmus.nn.variables import Variables
 
-__all__ = ["LEAST", "LocationScale", "follow"]
+__all__ = ["DECAY", "LEAST", "LocationScale", "follow"]
 
 LEAST = 1e-3  # the smallest learned or predicted scale, in model units
-_DECAY = 0.95  # of the running mean of errors, per step
+DECAY = 0.95  # of the running mean of errors, per step
 
 
 class LocationScale(Likelihood):
@@ -113,8 +113,8 @@ def follow(terms: Tensor, numbers: int | Tensor, variables: Variables, power: in
     total = terms.flatten(1).sum(1).sum()  # in an order that does not depend on the number of threads
     count = numbers.sum() if isinstance(numbers, Tensor) else total.new_full((), numbers * len(terms))
     total, count = summed(total, count)
-    squares.mul_(_DECAY).add_(total)
-    counts.mul_(_DECAY).add_(count)
+    squares.mul_(DECAY).add_(total)
+    counts.mul_(DECAY).add_(count)
     mean = squares / counts.clamp(min=1e-30)
     found = torch.log(mean.clamp(min=LEAST**power)) / power
     variables["log_scale"].copy_(torch.where(counts > 0, found, variables["log_scale"]))

@@ -33,7 +33,7 @@ def is_right(kernels: Kernels) -> bool:
             *_adam(a, b[0], of_hidden.sum(0)),
             *_normal(y[:, :18], y[:, 18:36], noise),
         )
-        pairs = [*zip(found, expected, strict=True), *_convolved(kernels, generator)]
+        pairs = [*zip(found, expected, strict=True), *_errors(kernels, y, x), *_convolved(kernels, generator)]
         pairs += [*_pooled(kernels, generator), *_shuffled(kernels, generator)]
         return all(torch.allclose(f, e, 1e-4, 1e-4) for f, e in pairs if f is not None)
 
@@ -49,6 +49,17 @@ def _normal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> tuple[Tensor, 
     """Normal codes by PyTorch, as `Kernels.normal_codes` gives them."""
     deviation = torch.exp(0.5 * log_variance)
     return mean + deviation * noise, deviation, 0.5 * (mean**2 + deviation**2 - log_variance - 1).sum(1)
+
+
+def _errors(kernels: Kernels, y: Tensor, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """What the kernels make of normal errors, with a running scale, and what PyTorch does."""
+    log_scale, squares, count = (torch.full((), value) for value in (0.5, 2.0, 3.0))
+    found = kernels.normal(y, x, log_scale, (squares, count), 0.5, 1e-3, 0.25)
+    variance = (1 + (x - y).square().sum()) / (1.5 + x.numel())
+    costs = 0.5 * ((x - y).square() / variance + torch.log(2 * torch.pi * variance))
+    expected = (costs.sum(1), 0.25 * (y - x) / variance, 0.5 * variance.log(), 1.5 + x.numel())
+    of = [torch.as_tensor(each, dtype=torch.float32) for each in expected]
+    return [*zip((*found, log_scale, count), of, strict=True)]
 
 
 def _convolved(kernels: Kernels, generator: Generator) -> list[tuple[Tensor, Tensor]]:

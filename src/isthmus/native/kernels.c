@@ -18,7 +18,7 @@
 #include <omp.h>
 #endif
 
-#define VERSION 3 /* of what library.py calls */
+#define VERSION 4 /* of what library.py calls */
 #define NR (VL * NV)
 #define KC 256           /* terms of a sum between two visits of its memory */
 #define MC (MR * 160)    /* rows and */
@@ -345,6 +345,42 @@ void isthmus_scale_rows(size rows, size n, const float *slope, const float *fact
 #pragma omp parallel for schedule(static) num_threads(rows * n > SMALL / 8 ? threads : 1)
   for (size r = 0; r < rows; r++)
     for (size j = 0; j < n; j++) to[r * n + j] = slope[r * n + j] * factors[r];
+}
+
+/* The negative logarithm of normal densities of x around y (rows x n) with one deviation for all, summed over each row, and `factor` times
+   its slope by y. The logarithm of the deviation is log_scale[0]; with sums of squares and of their numbers, it is first that of their
+   quotient, a running mean of which `kept` stays, and at least `least`. */
+void isthmus_normal(size rows, size n, const float *y, const float *x, float factor, float *log_scale, float *squares, float *count,
+                    float kept, float least, float *slope, float *nll, int threads) {
+  int team = rows * n > SMALL / 8 ? threads : 1;
+#pragma omp parallel for schedule(static) num_threads(team)
+  for (size r = 0; r < rows; r++) {
+    const float *yr = y + r * n, *xr = x + r * n;
+    vec sums = {};
+    size j = 0;
+    for (; j + VL <= n; j += VL) {
+      vec error = load(xr + j) - load(yr + j);
+      sums += error * error;
+    }
+    float sum = 0;
+    for (; j < n; j++) sum += (xr[j] - yr[j]) * (xr[j] - yr[j]);
+    for (int i = 0; i < VL; i++) sum += sums[i];
+    nll[r] = sum;
+  }
+  if (squares) {
+    double total = 0;
+    for (size r = 0; r < rows; r++) total += nll[r];
+    *squares = kept * *squares + (float)total;
+    *count = kept * *count + (float)(rows * n);
+    float mean = *squares / *count, lowest = least * least;
+    *log_scale = 0.5f * logf(mean < lowest ? lowest : mean);
+  }
+  float log_of = *log_scale < logf(least) ? logf(least) : *log_scale, precision = expf(-2 * log_of), constant = n * (log_of + 0.918938533f);
+#pragma omp parallel for schedule(static) num_threads(team)
+  for (size r = 0; r < rows; r++) {
+    for (size j = r * n; j < (r + 1) * n; j++) slope[j] = factor * precision * (y[j] - x[j]);
+    nll[r] = 0.5f * precision * nll[r] + constant;
+  }
 }
 
 #include "convolutions.h"

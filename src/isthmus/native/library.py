@@ -11,12 +11,13 @@ from torch import Tensor
 
 __all__ = ["Kernels", "addresses", "check_memory"]
 
-_VERSION = 3  # of kernels.c
+_VERSION = 4  # of kernels.c
 _SIZE, _ADDRESS, _INT, _FLOAT, _DOUBLE = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_float, ctypes.c_double
 _ARGUMENTS = {
     "isthmus_forward": [_SIZE, _INT, _ADDRESS, _ADDRESS, _ADDRESS, _INT, _ADDRESS, _ADDRESS, _INT],
     "isthmus_backward": [_SIZE, _INT, *[_ADDRESS] * 2, _INT, *[_ADDRESS] * 6, _INT],
     "isthmus_cross_entropy": [_SIZE, _SIZE, _ADDRESS, _ADDRESS, _FLOAT, _ADDRESS, _ADDRESS, _INT],
+    "isthmus_normal": [*[_SIZE] * 2, *[_ADDRESS] * 2, _FLOAT, *[_ADDRESS] * 3, *[_FLOAT] * 2, *[_ADDRESS] * 2, _INT],
     "isthmus_scale_rows": [_SIZE, _SIZE, *[_ADDRESS] * 3, _INT],
     "isthmus_pooled_convolution": [*[_SIZE] * 6, *[_ADDRESS] * 3, _INT, *[_ADDRESS] * 2, _INT],
     "isthmus_pooled_convolution_slopes": [*[_SIZE] * 6, *[_ADDRESS] * 4, _INT, *[_ADDRESS] * 2, _INT],
@@ -135,6 +136,44 @@ class Kernels:
             y.data_ptr(),
             x.data_ptr(),
             factor,
+            slope.data_ptr(),
+            nll.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return nll, slope
+
+    def normal(
+        self,
+        y: Tensor,
+        x: Tensor,
+        log_scale: Tensor,
+        running: tuple[Tensor, Tensor] | None,
+        kept: float,
+        least: float,
+        factor: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """-log of the normal density of x around y, both (b, ...), summed over each example: (b,), and its slope by y (b, ...).
+
+        Args:
+            y: the means.
+            x: the values.
+            log_scale: the logarithm of the standard deviation of all, (). With ``running`` it changes before it is used.
+            running: the sum of squared errors and their number, (), which change too.
+            kept: what remains of both.
+            least: what the standard deviation is at least.
+            factor: on the slope.
+        """
+        nll, slope, rows = y.new_empty(y.shape[0]), torch.empty_like(y), y.shape[0]
+        self.library.isthmus_normal(
+            rows,
+            y.numel() // max(rows, 1),
+            y.data_ptr(),
+            x.data_ptr(),
+            factor,
+            log_scale.data_ptr(),
+            *((None, None) if running is None else (each.data_ptr() for each in running)),
+            kept,
+            least,
             slope.data_ptr(),
             nll.data_ptr(),
             torch.get_num_threads(),

@@ -25,7 +25,7 @@ CROSS, EMULATOR = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarc
 def checked(folder: Path, compiler: list[str], flags: tuple[str, ...], run: list[str], source: Path = SOURCE) -> str:
     """What the check prints; it fails if a kernel is wrong."""
     program = folder / "check"
-    command = [*compiler, *build._FLAGS, "-fopenmp", *flags, f"-I{source}", str(CHECK), "-o", str(program), "-lm"]
+    command = [*compiler, *build.FLAGS, "-fopenmp", *flags, f"-I{source}", str(CHECK), "-o", str(program), "-lm"]
     subprocess.run(command, check=True, capture_output=True, text=True)
     done = subprocess.run([*run, str(program)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if "WRONG" in line) or done.stderr

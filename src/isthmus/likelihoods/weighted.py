@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from isthmus.errors import RecordError
 from isthmus.likelihoods.base import NO_VARIABLES, Likelihood, Support
 from isthmus.likelihoods.normal import Normal
+from isthmus.native import Kernels
 from isthmus.nn.variables import Variables
 from isthmus.records import record
 
@@ -132,6 +133,13 @@ class Weighted(Likelihood):
             with torch.no_grad():
                 self.of.nll(y.detach(), x, variables, seen if counted is None else seen & counted)
         return super().nll(y, x, variables, counted)
+
+    def with_slope(
+        self, y: Float[Tensor, "b *y"], x: Float[Tensor, "b *x"], variables: Variables, factor: float, kernels: Kernels
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b *y"]]:
+        if type(self) is not Weighted or self.weights:
+            return super().with_slope(y, x, variables, factor, kernels)
+        return self.of.with_slope(y, x, variables, factor, kernels)
 
     def mean(self, y: Float[Tensor, "b *y"]) -> Float[Tensor, "b *x"]:
         return self.of.mean(y)

@@ -19,7 +19,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Built", "build", "compiler", "remove", "variants"]
+__all__ = ["FLAGS", "Built", "build", "compiler", "remove", "variants"]
 
 _X86: dict[str, tuple[str, ...]] = {
     "avx2": ("-mavx2", "-mfma", "-DVL=8", "-DMR=6", "-DNV=2"),
@@ -31,7 +31,9 @@ _X86: dict[str, tuple[str, ...]] = {
 _ARM: dict[str, tuple[str, ...]] = {"neon": ("-DVL=4", "-DMR=8", "-DNV=2")}
 _VARIANTS = {"x86_64": _X86, "amd64": _X86, "aarch64": _ARM, "arm64": _ARM}  # by machine, in lower case
 
-_FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
+FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
+"""Of the compiler, for every kind of processor."""
+
 _OTHER_OPENMP = b"__kmpc_"  # begins the functions of LLVM's OpenMP, which PyTorch does not bring along
 _SECONDS = 120.0
 _LONGEST = 200  # characters of a compiler's message
@@ -137,7 +139,7 @@ def _build_one(target: Path, source: Path, command: list[str], flags: tuple[str,
         reason = _FailedError("nothing was tried")
         for openmp in (("-fopenmp",), ()):  # Apple's compiler has none
             try:
-                _run([*command, *_FLAGS, *openmp, *flags, "-c", str(source)], compiled, timeout)
+                _run([*command, *FLAGS, *openmp, *flags, "-c", str(source)], compiled, timeout)
                 if _OTHER_OPENMP in compiled.read_bytes():
                     raise _FailedError(f"{command[0]} has another OpenMP than PyTorch")
                 _run([*command, "-shared", str(compiled), "-lm"], linked, timeout)

@@ -269,6 +269,7 @@ int isthmus_shuffled_convolution_slopes(size rows, size h, size w, size n, size 
 }
 
 #define GROUPS 16 /* of examples, each with sums of its own */
+_Static_assert(NV == 2, "a panel has all vectors or one");
 #define BAND 512  /* outputs of an image whose slopes are in a panel at once, unless a line has more */
 
 /* sums += the products of MR inputs of each output of a band, which are `offsets` behind its place, and the slopes by `wide` vectors of it. */

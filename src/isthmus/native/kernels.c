@@ -375,7 +375,8 @@ void isthmus_normal(size rows, size n, const float *y, const float *x, float fac
     float mean = *squares / *count, lowest = least * least;
     *log_scale = 0.5f * logf(mean < lowest ? lowest : mean);
   }
-  float log_of = *log_scale < logf(least) ? logf(least) : *log_scale, precision = expf(-2 * log_of), constant = n * (log_of + 0.918938533f);
+  float log_of = *log_scale < logf(least) ? logf(least) : *log_scale, precision = expf(-2 * log_of);
+  float constant = n * (log_of + 0.918938533f); /* half the logarithm of 2 pi */
 #pragma omp parallel for schedule(static) num_threads(team)
   for (size r = 0; r < rows; r++) {
     for (size j = r * n; j < (r + 1) * n; j++) slope[j] = factor * precision * (y[j] - x[j]);

@@ -74,10 +74,8 @@ def _output(layer: nn.Module, x: Tensor, kernels: Kernels) -> Tensor:
 
 def _has_slopes(layer: Any) -> bool:
     """Whether the kernels compute the slopes by the weights of a convolution."""
-    (k, _), (p, q) = layer.kernel_size, layer.padding if isinstance(layer.padding, tuple) else (0, 1)
-    usual = (layer.stride, layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), (1, 1), 1, "zeros")
-    plain = layer.bias is not None and _is_plain(layer.weight) and _is_plain(layer.bias)
-    return usual and plain and layer.kernel_size == (k, k) and p == q and layer.weight.numel() <= _MOST_WEIGHTS
+    padding = layer.padding if isinstance(layer.padding, tuple) else (0, 1)
+    return _is_usual(layer) and padding[0] == padding[1] and layer.weight.numel() <= _MOST_WEIGHTS
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, kernels: Kernels) -> Tensor:
@@ -104,11 +102,16 @@ def _shuffles(parts: Sequence[nn.Module]) -> bool:
 
 
 def _keeps_sides(layer: Any) -> bool:
-    """Whether a layer is an ordinary convolution in float32 with an odd kernel, whose output has the sides of its input."""
+    """Whether a layer is a convolution that the kernels know with an odd kernel, whose output has the sides of its input."""
     k = layer.kernel_size[0]
-    usual = (layer.stride, layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), (1, 1), 1, "zeros")
-    odd = layer.kernel_size == (k, k) and k % 2 == 1 and layer.padding == (k // 2, k // 2)
-    return usual and odd and layer.bias is not None and _is_plain(layer.weight) and _is_plain(layer.bias)
+    return _is_usual(layer) and k % 2 == 1 and layer.padding == (k // 2, k // 2)
+
+
+def _is_usual(layer: Any) -> bool:
+    """Whether a layer is a convolution in float32 with bias, stride 1 and a square kernel, without what the kernels do not know."""
+    settings = (layer.stride, layer.dilation, layer.groups, layer.padding_mode)
+    square = layer.kernel_size[0] == layer.kernel_size[1] and settings == ((1, 1), (1, 1), 1, "zeros")
+    return square and layer.bias is not None and _is_plain(layer.weight) and _is_plain(layer.bias)
 
 
 def _is_plain(parameter: Tensor) -> bool:

@@ -339,3 +339,20 @@ def test_a_second_detect_leaves_the_folder_of_the_first_as_it_is(models: Path, i
         done = run("detect", str(models / "ae.safetensors"), *words, cwd=tmp_path)
         assert "another process is writing into" in done.stderr
         assert [path.read_bytes() for path in (tmp_path / "out").iterdir()] == [b"of the first"]
+
+
+class Backwards:
+    """All tasks fail, the last one first."""
+
+    described = "backwards"
+
+    def results(self, _job: Job, tasks: Sequence[Task], _base: str) -> Iterator[Done]:
+        for task in reversed(tasks):
+            yield Done(task.key, "failed", error=f"{task.name} failed")
+
+
+def test_failures_are_listed_in_the_order_of_the_files(models: Path, inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = prepare(job_of("encode", models / "ae.safetensors", out, ReadOptions()).job, files_of(inputs, out))
+    result = finished(plan, Backwards(), print, quiet=True)
+    assert [failure.error for failure in result.failures] == [f"part-{n}.parquet failed" for n in range(FILES)]

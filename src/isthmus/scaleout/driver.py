@@ -248,6 +248,8 @@ def finished(bulk: Bulk, engine: Engine, note: Callable[[str], None], quiet: boo
             remove_leftovers(out)
         if len(count.notes) > _MOST_NOTES:
             note(f"{len(count.notes) - _MOST_NOTES:,} more notes like these")
+        place = {task.where: i for i, task in enumerate(bulk.tasks.values())}
+        count.failures.sort(key=lambda failure: place.get(failure.where, -1))  # tasks end in any order
         _check(replace(bulk, broken=tuple(count.failures)), note)
     seconds = time.perf_counter() - began
     return BulkResult(

@@ -21,7 +21,7 @@ from isthmus.estimators.named_records import record_types
 from isthmus.likelihoods import Normal
 from isthmus.optimizers import SGD, Adam, AdamW, Cosine, OneCycle
 from isthmus.record_overrides import override
-from isthmus.records import Record
+from isthmus.records import Record, nearest
 
 GOLDEN = Path(__file__).parent / "golden" / "defaults.json"
 WRITTEN = [
@@ -148,3 +148,10 @@ def test_a_field_accepts_a_value_or_raises_one_short_sentence(kind: type[Record]
                 assert made == made.replace()
             assert len(said) < 600
             assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("word", "best"), [("conv", "convolutional"), ("counst", "counts"), ("tion", "convolutional"), ("Counts", "counts")]
+)
+def test_the_nearest_name_begins_with_what_was_typed(word: str, best: str) -> None:
+    assert nearest(word, ["counts", "convolutional"]).startswith(f"; did you mean {best}? ")

@@ -191,7 +191,8 @@ def nearest(word: str, names: Iterable[str]) -> str:
     if not names:
         return "; there are none"
     lower = word.lower()
-    close = difflib.get_close_matches(lower, [name.lower() for name in names], n=1)
+    close = [name.lower() for name in names if len(lower) > 2 and name.lower().startswith(lower)]
+    close = close or difflib.get_close_matches(lower, [name.lower() for name in names], n=1)
     close = close or [name.lower() for name in names if len(lower) > 2 and lower in name.lower()]
     best = next((name for name in names if close and name.lower() == close[0]), None)
     return (f"; did you mean {best}? " if best else "; there are ") + (
